@@ -2,7 +2,9 @@ module github.com/rheostream/rheo
 
 go 1.26.0
 
+require golang.org/x/sys v0.50.0
+
 require (
+	github.com/aws/aws-sdk-go-v2 v1.47.7 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
-	golang.org/x/sys v0.50.0
 )

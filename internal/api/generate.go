@@ -1,0 +1,6 @@
+package api
+
+// The models are botocore's without their prose (models/NOTICE); refresh them
+// with `go run ./internal/api/gen/refresh internal/api/models`, then generate.
+
+//go:generate go run ./gen -package kinesis models/kinesis/2013-12-02/service-2.json
