@@ -170,8 +170,8 @@ func onFD(f *os.File, call string, fn func(fd uintptr) error) error {
 			}
 		}
 	})
-	if err != nil {
-		return err
+	if err != nil { // Control's own error has no public name; it means closed
+		return &fs.PathError{Op: call, Path: f.Name(), Err: fs.ErrClosed}
 	}
 	if callErr != nil {
 		return &fs.PathError{Op: call, Path: f.Name(), Err: callErr}
