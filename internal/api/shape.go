@@ -127,8 +127,7 @@ type Member struct {
 	Time     TimeFormat // overrides the shape's
 	// Of events: this member is the message's payload, or one of its headers.
 	EventPayload, EventHeader bool
-	// Flattened, ElemName: see Shape; given on the member in some models.
-	Flattened bool
+	Flattened                 bool // as the shape's, for this use of it
 }
 
 // An ErrorShape says how a modelled exception is answered.

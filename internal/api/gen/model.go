@@ -55,7 +55,7 @@ type Ref struct {
 	TimestampFormat string `json:"timestampFormat"`
 	EventPayload    bool   `json:"eventpayload"`
 	EventHeader     bool   `json:"eventheader"`
-	Streaming       bool   `json:"streaming"`
+	Flattened       bool   `json:"flattened"`
 }
 
 // A Shape of a model.

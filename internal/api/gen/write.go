@@ -253,6 +253,7 @@ func memberLiteral(m *Model, s *Shape, name string) string {
 	if t := times[r.TimestampFormat]; t != "" {
 		l.raw("Time", t)
 	}
+	l.flag("Flattened", r.Flattened)
 	l.flag("EventPayload", r.EventPayload)
 	l.flag("EventHeader", r.EventHeader)
 	return strings.Join(l, ", ")
