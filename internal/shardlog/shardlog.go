@@ -126,6 +126,11 @@ type Batch struct {
 	End bool
 	// Buf is the memory behind Records, owned by the batch and reused.
 	Buf []byte
+
+	// The disk log's, reused likewise.
+	marks []ProducerMark
+	spans []span
+	runs  []run
 }
 
 var (

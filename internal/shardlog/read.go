@@ -1,0 +1,477 @@
+package shardlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+)
+
+const readFirst = 64 << 10 // bytes of a Read's first look into a segment; then twice as many each time
+
+// gather collects raw, verified frames for a Read in the batch's memory.
+type gather struct {
+	b          *Batch
+	recordsMax int
+	bytesMax   int
+	records    int
+	bytes      int
+	next       uint64 // offset to go on at
+	spans      []span // of b.Buf that hold frames to return
+	full       bool   // a limit is reached; next is a record that was left out
+	nextAt     int64  // its arrival
+}
+
+type span struct{ from, to int }
+
+// take asks whether one more record with n bytes of payload fits.
+func (g *gather) take(n int) bool {
+	if g.records > 0 && (g.records >= g.recordsMax || g.bytes+n > g.bytesMax) {
+		return false
+	}
+	g.records++
+	g.bytes += n
+	return true
+}
+
+// Read fills b: from segments, with every frame verified, then from memory. A
+// flush in between moves frames from here to there; so each step looks again
+// where the next offset is.
+func (s *shard) Read(ctx context.Context, from Offset, maxRecords, maxBytes int, b *Batch) error {
+	g := gather{b: b, recordsMax: max(maxRecords, 1), bytesMax: max(maxBytes, 0), spans: b.spans[:0]}
+	defer func() { b.spans = g.spans[:0] }()
+	b.Records, b.Buf, b.marks = b.Records[:0], b.Buf[:0], b.marks[:0]
+	b.Next, b.NextArrival, b.End = from, 0, false
+	g.next = uint64(max(from, 1))
+
+	cut := int64(0)
+	for first := true; ; first = false {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if s.d.closed.Load() {
+			return ErrClosed
+		}
+		s.mu.Lock()
+		if s.deleted {
+			s.mu.Unlock()
+			return ErrNotFound
+		}
+		if first {
+			cut = s.horizon(s.d.clock.Now())
+			g.next = max(g.next, s.trim)
+		}
+		next, _ := s.durableNext()
+		if g.next >= next {
+			b.End = s.sealed && next > s.end
+			s.mu.Unlock()
+			break
+		}
+		if seg, to, entries, ok := s.segmentOf(g.next); ok {
+			s.mu.Unlock()
+			if err := s.gatherSegment(&g, seg, to, entries); err != nil {
+				if errors.Is(err, errNotExist) {
+					continue // expired under our hands
+				}
+				return err
+			}
+		} else {
+			s.gatherMemory(&g) // unlocks
+		}
+		if !g.full && g.records == 0 {
+			continue // only a gap here
+		}
+		if cut > 0 && g.records > 0 && !g.inView(cut) {
+			// The first of them is out of view already: start at the first that is not.
+			at, err := s.find(cut)
+			if err != nil {
+				return err
+			}
+			cut = 0
+			g = gather{b: b, recordsMax: g.recordsMax, bytesMax: g.bytesMax, spans: g.spans[:0], next: at}
+			b.Buf = b.Buf[:0]
+			continue
+		}
+		cut = 0
+		if g.full {
+			b.NextArrival = g.nextAt
+			break
+		}
+	}
+	b.Next = max(from, Offset(g.next))
+	for _, sp := range g.spans {
+		for raw := b.Buf[sp.from:sp.to]; len(raw) > 0; {
+			fr, err := sliceFrame(raw[:frameLength(raw):frameLength(raw)])
+			if err != nil {
+				return err
+			}
+			b.Records = append(b.Records, Record{})
+			fr.record(&b.Records[len(b.Records)-1], &b.marks)
+			raw = raw[fr.size:]
+		}
+	}
+	return nil
+}
+
+// inView tells whether the first gathered record arrived at cut or later.
+func (g *gather) inView(cut int64) bool {
+	return int64(le.Uint64(g.b.Buf[g.spans[0].from+offArrival:])) >= cut
+}
+
+// segmentOf returns the segment that holds offset seq or the first one after
+// it, how many bytes of it may be read, and its index if it is the active one;
+// false if the frame is in memory. Called with mu held.
+func (s *shard) segmentOf(seq uint64) (g *segment, to int64, entries *activeIndex, ok bool) {
+	k := len(s.segments)
+	if k == 0 || seq > s.segments[k-1].last {
+		return nil, 0, nil, false
+	}
+	i := sort.Search(k, func(i int) bool { return s.segments[i].last >= seq })
+	g = s.segments[i]
+	if i == k-1 {
+		x := g.index
+		return g, g.size, &x, true
+	}
+	return g, g.size, nil, true
+}
+
+// entries returns an index of the first size bytes of a segment that covers them.
+func (s *shard) entries(g *segment, size int64, active *activeIndex) ([]indexEntry, error) {
+	if active == nil {
+		return s.d.loadIndex(s.ref, g, size)
+	}
+	if active.whole() {
+		return active.entries, nil
+	}
+	// After a restart: read what was written before it, once.
+	head, _, whole, err := s.d.buildIndex(s.ref, g, active.from)
+	if err != nil {
+		return nil, err
+	}
+	all := append(head, active.entries...)
+	s.mu.Lock()
+	if whole && g.index.from == active.from && len(g.index.entries) >= len(active.entries) {
+		g.index = activeIndex{entries: append(head[:len(head):len(head)], g.index.entries...)}
+	}
+	s.mu.Unlock()
+	return all, nil
+}
+
+// gatherSegment reads frames from g.next on out of the first to bytes of a segment.
+func (s *shard) gatherSegment(g *gather, seg *segment, to int64, active *activeIndex) error {
+	entries, err := s.entries(seg, to, active)
+	if err != nil {
+		return err
+	}
+	at := int64(0)
+	seen := seg.base - 1
+	if len(entries) > 0 {
+		e := entries[placeOf(entries, g.next)]
+		if e.seq <= g.next {
+			at, seen = e.at, e.seq-1
+		}
+	}
+	h, err := s.d.files.open(seg.path)
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	b := g.b
+	step := int64(readFirst)
+	if g.recordsMax > 1000 {
+		step = min(max(int64(g.bytesMax), readFirst), 1<<20)
+	}
+	start := len(b.Buf) // of bytes not yet parsed, which lie at at in the file
+	from := start       // of the span
+	damaged := func(after uint64, cause error) error {
+		e := DamagedError{Shard: s.id, From: Offset(max(after+1, 1)), Where: fmt.Sprintf("%s at %d", seg.path, at)}
+		if i := sort.Search(len(entries), func(i int) bool { return entries[i].at > at }); i < len(entries) {
+			e.To = Offset(entries[i].seq - 1)
+		} else {
+			s.mu.Lock()
+			e.To = Offset(seg.last)
+			s.mu.Unlock()
+		}
+		s.d.damaged(e)
+		return &e
+	}
+	for {
+		have := int64(len(b.Buf) - start)
+		n := min(step, to-at-have)
+		if n > 0 {
+			b.Buf = slices.Grow(b.Buf, int(n))
+			k, err := h.f.ReadAt(b.Buf[len(b.Buf):len(b.Buf)+int(n)], at+have)
+			b.Buf = b.Buf[:len(b.Buf)+k]
+			if k < int(n) {
+				if err == nil || isEOF(err) {
+					return damaged(seen, errFrameShort)
+				}
+				return fmt.Errorf("cannot read %s: %w", seg.path, err)
+			}
+			step = min(2*step, 4<<20)
+		}
+		for start < len(b.Buf) {
+			fr, err := parseFrame(b.Buf[start:])
+			if err == errFrameShort && at+int64(len(b.Buf)-start) < to {
+				step = max(step, int64(frameLength(b.Buf[start:])))
+				break
+			}
+			if err == nil && (fr.ref != s.ref || fr.seq <= seen) {
+				err = errFrame
+			}
+			if err != nil {
+				if g.records > 0 && from < start {
+					// What came before it is good; the next Read reports the damage.
+					g.spans = append(g.spans, span{from, start})
+					g.next, g.full, g.nextAt = seen+1, true, 0
+					b.Buf = b.Buf[:start]
+					return nil
+				}
+				return damaged(max(seen, g.next-1), err)
+			}
+			switch {
+			case fr.seq < g.next: // still on the way from the index's place
+				from = start + fr.size
+			case fr.flags&flagEnd != 0:
+				if from < start {
+					g.spans = append(g.spans, span{from, start})
+				}
+				g.next = fr.seq + 1
+				b.Buf = b.Buf[:start]
+				return nil
+			case !g.take(len(fr.key) + len(fr.data)):
+				if from < start {
+					g.spans = append(g.spans, span{from, start})
+				}
+				g.next, g.full, g.nextAt = fr.seq, true, fr.arrival
+				b.Buf = b.Buf[:start]
+				return nil
+			}
+			seen = fr.seq
+			start += fr.size
+			at += int64(fr.size)
+		}
+		if at >= to {
+			break
+		}
+		if g.records >= g.recordsMax || g.bytes >= g.bytesMax {
+			// Enough; of what follows only the arrival is wanted, and its header says it.
+			var head [frameFixed]byte
+			if _, err := h.f.ReadAt(head[:], at); err != nil {
+				return fmt.Errorf("cannot read %s: %w", seg.path, err)
+			}
+			if head[offFlags]&flagEnd == 0 {
+				if from < start {
+					g.spans = append(g.spans, span{from, start})
+				}
+				b.Buf = b.Buf[:start]
+				g.next, g.full = seen+1, true
+				g.nextAt = s.plausible(int64(le.Uint64(head[offArrival:])))
+				return nil
+			}
+		}
+	}
+	if from < start {
+		g.spans = append(g.spans, span{from, start})
+	}
+	b.Buf = b.Buf[:start]
+	s.mu.Lock()
+	g.next = max(g.next, seg.lastOf(to)+1, seen+1)
+	s.mu.Unlock()
+	return nil
+}
+
+// plausible bounds an arrival that was read without its frame's checksum.
+func (s *shard) plausible(arrival int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(min(arrival, s.lastArrival), 1)
+}
+
+// lastOf is the last offset in the first size bytes: known when they are all there is.
+func (g *segment) lastOf(size int64) uint64 {
+	if size == g.size {
+		return g.last
+	}
+	return 0
+}
+
+// gatherMemory copies frames from g.next on out of memory. It is called with mu
+// held and lets go of it before it copies: a reference keeps each slab meanwhile.
+func (s *shard) gatherMemory(g *gather) {
+	// Offsets that were used up before a restart and left nothing behind.
+	g.next = max(g.next, s.flushed+1)
+	runs := s.visible()
+	runs = runs[sort.Search(len(runs), func(i int) bool { return runs[i].last >= g.next }):]
+	n, bytes, count := 0, 0, 0
+	for n < len(runs) && (n == 0 || count < g.recordsMax-g.records && bytes < g.bytesMax-g.bytes) {
+		bytes += int(runs[n].size)
+		count += int(runs[n].count)
+		n++
+	}
+	rest := int64(0)
+	if n < len(runs) && !(s.sealed && runs[n].first == s.end) {
+		rest = runs[n].arrival
+	}
+	held := append(g.b.runs[:0], runs[:n]...)
+	for i := range held {
+		held[i].slab.ref()
+	}
+	end, sealed := s.end, s.sealed
+	s.mu.Unlock()
+	b := g.b
+	b.Buf = slices.Grow(b.Buf, min(bytes, g.bytesMax+frameBytesMax))
+	for i := range held {
+		r := &held[i]
+		if !g.full && !(sealed && r.first == end) {
+			g.copyRun(r)
+		} else if sealed && r.first == end && !g.full {
+			g.next = end + 1
+		}
+		r.slab.unref()
+	}
+	clear(held)
+	b.runs = held[:0]
+	if !g.full && rest != 0 && (g.records >= g.recordsMax || g.bytes >= g.bytesMax) {
+		g.full, g.nextAt = true, rest
+	}
+}
+
+// copyRun copies a run's frames from g.next on, as far as the limits allow.
+func (g *gather) copyRun(r *run) {
+	raw := r.bytes()
+	for len(raw) > 0 && le.Uint64(raw[offSeq:]) < g.next {
+		raw = raw[le.Uint32(raw[offLength:]):]
+	}
+	used := 0
+	for used < len(raw) {
+		f := raw[used:]
+		if !g.take(framePayload(f)) {
+			g.full, g.nextAt = true, r.arrival
+			break
+		}
+		used += int(le.Uint32(f[offLength:]))
+		g.next = le.Uint64(f[offSeq:]) + 1
+	}
+	if g.full && used < len(raw) {
+		g.next = le.Uint64(raw[used+offSeq:])
+	}
+	if used == 0 {
+		return
+	}
+	from := len(g.b.Buf)
+	g.b.Buf = append(g.b.Buf, raw[:used]...)
+	if k := len(g.spans); k > 0 && g.spans[k-1].to == from {
+		g.spans[k-1].to += used
+	} else {
+		g.spans = append(g.spans, span{from, from + used})
+	}
+}
+
+// Find returns the first visible record that arrived at ms or later.
+func (s *shard) Find(ctx context.Context, ms int64) (Offset, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	ms = max(ms, s.horizon(s.d.clock.Now()))
+	trim := s.trim
+	s.mu.Unlock()
+	at, err := s.find(ms)
+	return Offset(max(at, trim, 1)), err
+}
+
+func (s *shard) find(ms int64) (uint64, error) {
+	for {
+		if s.d.closed.Load() {
+			return 0, ErrClosed
+		}
+		s.mu.Lock()
+		if s.deleted {
+			s.mu.Unlock()
+			return 0, ErrNotFound
+		}
+		next, _ := s.durableNext()
+		none := next // where the marker is, there is no record
+		if s.sealed && next > s.end {
+			none = s.end
+		}
+		i := sort.Search(len(s.segments), func(i int) bool { return s.segments[i].lastAt >= ms })
+		for i < len(s.segments) && s.segments[i].size == 0 {
+			i++
+		}
+		if i == len(s.segments) {
+			at := next
+			runs := s.visible()
+			if k := sort.Search(len(runs), func(k int) bool { return runs[k].arrival >= ms }); k < len(runs) {
+				at = runs[k].first
+			}
+			s.mu.Unlock()
+			if at >= none {
+				at = next
+			}
+			return at, nil
+		}
+		seg, size := s.segments[i], s.segments[i].size
+		var active *activeIndex
+		if i == len(s.segments)-1 {
+			x := seg.index
+			active = &x
+		}
+		s.mu.Unlock()
+		at, err := s.findIn(seg, size, active, ms)
+		if errors.Is(err, errNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		if at >= none {
+			at = next
+		}
+		return at, nil
+	}
+}
+
+var errFound = errors.New("found")
+
+// findIn returns the first offset in a segment that arrived at ms or later.
+func (s *shard) findIn(seg *segment, size int64, active *activeIndex, ms int64) (uint64, error) {
+	entries, err := s.entries(seg, size, active)
+	if err != nil {
+		return 0, err
+	}
+	at, seen := int64(0), seg.base-1
+	if len(entries) > 0 {
+		e := entries[placeAt(entries, ms)]
+		at, seen = e.at, e.seq-1
+	}
+	h, err := s.d.files.open(seg.path)
+	if err != nil {
+		return 0, err
+	}
+	defer h.release()
+	found := uint64(0)
+	err = scanFrames(h.f, s.ref, at, size, seen, func(fr frame, _ []byte) error {
+		if fr.arrival >= ms {
+			found = fr.seq
+			return errFound
+		}
+		return nil
+	})
+	var bad *badFrame
+	switch {
+	case err == errFound:
+		return found, nil
+	case errors.As(err, &bad):
+		e := &DamagedError{Shard: s.id, From: Offset(bad.after + 1), Where: fmt.Sprintf("%s at %d", seg.path, bad.at)}
+		s.d.damaged(*e)
+		return 0, e
+	case err != nil:
+		return 0, fmt.Errorf("cannot read %s: %w", seg.path, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return seg.last + 1, nil
+}
