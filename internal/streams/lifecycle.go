@@ -1,0 +1,310 @@
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rheostream/rheo/internal/api/kinesis"
+	"github.com/rheostream/rheo/internal/catalog"
+	"github.com/rheostream/rheo/internal/shardlog"
+)
+
+// lifecycle carries out what documents announce: it looks at each change of the
+// view and whenever something falls due. Streams are worked on side by side,
+// each by at most one step at a time.
+func (s *Service) lifecycle() {
+	upkeep := time.NewTicker(time.Minute)
+	defer upkeep.Stop()
+	for {
+		timer := time.NewTimer(s.startDue())
+		select {
+		case <-s.wake:
+		case <-timer.C:
+		case <-upkeep.C:
+			s.work.Go(s.upkeep)
+		case <-s.closed.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+	}
+}
+
+// startDue starts a step for every stream that is due and says how long until the next one is.
+func (s *Service) startDue() time.Duration {
+	now := s.now().UnixMilli()
+	wait := int64(60_000)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, st := range s.byID {
+		due := st.due()
+		if due == 0 || s.busy[id] {
+			continue
+		}
+		if fails := s.failing[id]; fails > 0 {
+			due = max(due, now+int64(min(fails, 10))*500)
+		}
+		if due > now {
+			wait = min(wait, due-now)
+			continue
+		}
+		s.busy[id] = true
+		s.work.Go(func() { s.step(st) })
+	}
+	return time.Duration(wait) * time.Millisecond
+}
+
+// due is when the stream or one of its consumers wants a step, 0 for never. The caller holds Service.mu.
+func (st *stream) due() int64 {
+	d := st.doc.Load()
+	if d == nil {
+		return 0
+	}
+	due := d.Due
+	for _, c := range st.consumers {
+		if c.doc.Due != 0 && (due == 0 || c.doc.Due < due) {
+			due = c.doc.Due
+		}
+	}
+	return due
+}
+
+// step does what is due for one stream. It may be repeated at any point.
+func (s *Service) step(st *stream) {
+	ctx := s.closed
+	err := s.stepStream(ctx, st)
+	if err == nil {
+		err = s.stepConsumers(ctx, st)
+	}
+	s.mu.Lock()
+	delete(s.busy, st.id)
+	if err != nil && ctx.Err() == nil {
+		s.failing[st.id]++
+	} else {
+		delete(s.failing, st.id)
+	}
+	s.mu.Unlock()
+	if err != nil && ctx.Err() == nil {
+		s.cfg.Logger.Error("a stream's transition failed and will be tried again", "stream", st.name.name, "account", st.name.account, "err", err)
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Service) stepStream(ctx context.Context, st *stream) error {
+	d := st.doc.Load()
+	if d == nil || d.Due == 0 || d.Due > s.now().UnixMilli() {
+		return nil
+	}
+	switch {
+	case d.Status == kinesis.StreamStatusCreating:
+		return s.finishCreate(ctx, st, d)
+	case d.Status == kinesis.StreamStatusDeleting:
+		return s.finishDelete(ctx, st, d)
+	case d.Reshard != nil:
+		return s.reshard(ctx, st)
+	}
+	return s.update(ctx, st, func(c *change) error {
+		if c.doc.Status == kinesis.StreamStatusUpdating && c.doc.Reshard == nil {
+			c.doc.Status, c.doc.Due = kinesis.StreamStatusActive, 0
+		}
+		return nil
+	})
+}
+
+// finishCreate makes the first shards in the log and then shows them. A crash
+// between the two leaves log shards that nobody knows, removed at the next start.
+func (s *Service) finishCreate(ctx context.Context, st *stream, d *streamDoc) error {
+	starts := uniformStarts(d.InitialShards)
+	docs := make([]*shardDoc, len(starts))
+	for i, start := range starts {
+		docs[i] = &shardDoc{Index: uint32(i), Created: d.Created, Start: start, End: maxHashKey, State: shardOpen}
+		if i > 0 {
+			docs[i-1].End = start.prev()
+		}
+	}
+	if err := s.createLogs(ctx, d, docs); err != nil {
+		return err
+	}
+	return s.update(ctx, st, func(c *change) error {
+		if c.doc.Status != kinesis.StreamStatusCreating {
+			return nil // deleted meanwhile
+		}
+		c.doc.Status, c.doc.Due, c.doc.NextShard = kinesis.StreamStatusActive, 0, uint32(len(docs))
+		for _, sh := range docs {
+			c.write[shardKey(st.id, sh.Index)] = encode(sh)
+		}
+		return nil
+	})
+}
+
+func (s *Service) createLogs(ctx context.Context, d *streamDoc, docs []*shardDoc) error {
+	var g errgroup.Group
+	g.SetLimit(32)
+	for _, sh := range docs {
+		g.Go(func() error {
+			_, err := s.cfg.Log.Create(ctx, logID(d.ID, sh.Index), shardlog.Options{Retention: d.retention()})
+			if errors.Is(err, shardlog.ErrExists) {
+				return nil // by this step before it was interrupted
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("cannot create shards of stream %s: %w", d.Name, err)
+	}
+	return nil
+}
+
+// finishDelete removes the documents and then the logs. A crash between the two
+// leaves logs that nobody knows, removed at the next start.
+func (s *Service) finishDelete(ctx context.Context, st *stream, d *streamDoc) error {
+	var logs []shardlog.ID
+	err := s.update(ctx, st, func(c *change) error {
+		logs = logs[:0]
+		for _, ch := range s.cfg.Catalog.List(shardPrefix + st.id + "/") {
+			c.write[ch.Key] = nil
+			_, index, _ := parseShardKey(ch.Key)
+			logs = append(logs, logID(st.id, index))
+		}
+		for _, ch := range s.cfg.Catalog.List(consumerPrefix + st.id + "/") {
+			c.write[ch.Key] = nil
+		}
+		c.doc = nil
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.deleteLogs(ctx, logs)
+}
+
+func (s *Service) deleteLogs(ctx context.Context, ids []shardlog.ID) error {
+	var g errgroup.Group
+	g.SetLimit(32)
+	for _, id := range ids {
+		g.Go(func() error {
+			sh, err := s.cfg.Log.Shard(id)
+			if err == nil {
+				err = s.cfg.Log.Delete(ctx, sh)
+			}
+			if errors.Is(err, shardlog.ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// stepConsumers finishes CREATING and DELETING of consumers.
+func (s *Service) stepConsumers(ctx context.Context, st *stream) error {
+	now := s.now().UnixMilli()
+	for _, ch := range s.cfg.Catalog.List(consumerPrefix + st.id + "/") {
+		var d consumerDoc
+		if err := json.Unmarshal(ch.Doc, &d); err != nil {
+			return err
+		}
+		if d.Due == 0 || d.Due > now {
+			continue
+		}
+		t := catalog.Txn{Expect: map[string]uint64{ch.Key: ch.Version}, Write: map[string]json.RawMessage{ch.Key: nil}}
+		if d.Status == kinesis.ConsumerStatusCreating {
+			d.Status, d.Due = kinesis.ConsumerStatusActive, 0
+			t.Write[ch.Key] = encode(d)
+		}
+		if err := s.cfg.Catalog.Commit(ctx, t); err != nil && !errors.Is(err, catalog.ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits, when transitions last no longer than their work, until the
+// stream is at rest again or gone. Not longer than a client would: the
+// transition goes on anyway, and the client can poll as AWS wants it to.
+func (s *Service) settle(ctx context.Context, n streamName) {
+	if s.cfg.Transition > 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		s.mu.RLock()
+		st := s.streams[n]
+		var changed chan struct{}
+		if st != nil && st.due() != 0 {
+			changed = st.changed
+		}
+		s.mu.RUnlock()
+		if changed == nil {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// upkeep does what has no moment of its own: token keys, and closed shards whose records have all expired.
+func (s *Service) upkeep() {
+	ctx, now := s.closed, s.now()
+	if err := s.tokens.rotate(ctx, s.cfg.Catalog, now); err != nil && ctx.Err() == nil {
+		s.cfg.Logger.Error("cannot rotate the token key", "err", err)
+	}
+	for _, ch := range s.cfg.Catalog.List(shardPrefix) {
+		id, index, ok := parseShardKey(ch.Key)
+		var sd shardDoc
+		if !ok || json.Unmarshal(ch.Doc, &sd) != nil || sd.State != shardClosed {
+			continue
+		}
+		s.mu.RLock()
+		st := s.byID[id]
+		s.mu.RUnlock()
+		if st == nil {
+			continue
+		}
+		d := st.doc.Load()
+		if d == nil || now.Sub(time.UnixMilli(sd.Closed)) < d.retention() {
+			continue
+		}
+		err := s.cfg.Catalog.Commit(ctx, catalog.Txn{Expect: map[string]uint64{ch.Key: ch.Version}, Write: map[string]json.RawMessage{ch.Key: nil}})
+		if err == nil {
+			err = s.deleteLogs(ctx, []shardlog.ID{logID(id, index)})
+		}
+		if err != nil && ctx.Err() == nil && !errors.Is(err, catalog.ErrConflict) {
+			s.cfg.Logger.Error("cannot remove an expired shard", "stream", d.Name, "shard", shardID(index), "err", err)
+		}
+	}
+}
+
+// checkTags holds AWS's rules for tags: 50, keys of 128, values of 256
+// characters, none that begins with "aws:". have are the tags there already.
+func checkTags(tags, have map[string]string) error {
+	n := len(have)
+	for k, v := range tags {
+		if strings.HasPrefix(strings.ToLower(k), "aws:") {
+			return invalidArgument("Tag keys starting with 'aws:' are reserved for system use.")
+		}
+		if !tagText(k) || !tagText(v) || k == "" || len([]rune(k)) > 128 || len([]rune(v)) > 256 {
+			return invalidArgument("Some tags contain invalid characters. Valid characters: Unicode letters, digits, white space, _ . / = + - %% @ :.")
+		}
+		if _, ok := have[k]; !ok {
+			n++
+		}
+	}
+	if n > 50 {
+		return limitExceeded("Failed to add tags. The total number of tags may not exceed 50.")
+	}
+	return nil
+}

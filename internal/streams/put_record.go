@@ -1,0 +1,62 @@
+package streams
+
+import (
+	"context"
+	"time"
+	"unsafe"
+
+	"github.com/rheostream/rheo/internal/api"
+	"github.com/rheostream/rheo/internal/api/kinesis"
+)
+
+// PutRecord stores one record and says where. Records of one partition key that
+// are put one after the other are read in that order, with or without
+// SequenceNumberForOrdering, which is only checked.
+func (s *Service) PutRecord(ctx context.Context, in *kinesis.PutRecordInput) (*kinesis.PutRecordOutput, error) {
+	st, d, err := s.writable(ctx, in.StreamName, in.StreamARN)
+	if err != nil {
+		return nil, err
+	}
+	p := newPut(1)
+	defer p.free()
+	key := in.PartitionKey
+	if key == nil { // the model lets it out for AUTO distribution
+		if d.Distribution != kinesis.RecordDistributionStrategyAuto {
+			return nil, validation("1 validation error detected: Value null at 'partitionKey' failed to satisfy constraint: Member must not be null")
+		}
+		key = new(string)
+	}
+	if _, err := p.check(d, 0, key, in.ExplicitHashKey, in.Data); err != nil {
+		if api.IsCode(err, "ValidationException") {
+			err = validation("1 validation error detected: Value at 'data' failed to satisfy constraint: Member must have length less than or equal to %d", d.MaxRecordKiB<<10)
+		}
+		return nil, err
+	}
+	if q := in.SequenceNumberForOrdering; q != nil && d.Distribution != kinesis.RecordDistributionStrategyAuto {
+		// The number of any shard of the stream will do: the last record of the
+		// key may be in a parent.
+		seq, ok := parseSequence(*q)
+		if !ok || seq.shard >= d.NextShard || seq.arrived > s.now().Unix()+1 || seq.created < d.Created/1000 {
+			return nil, invalidArgument("ExclusiveMinimumSequenceNumber %s used in PutRecord on stream %s under account %s is invalid.", *q, d.Name, d.Account)
+		}
+	}
+	if in.DryRun != nil && *in.DryRun {
+		return nil, dryRun()
+	}
+	began := time.Now()
+	s.put(ctx, st, d, p)
+	p.countPut(st, began, true)
+	it := &p.items[0]
+	switch it.code {
+	case "":
+	case "ProvisionedThroughputExceededException":
+		return nil, throughputExceeded("%s", it.text)
+	default:
+		return nil, &api.Error{Code: it.code, Message: it.text, Status: 500}
+	}
+	seq := it.seq.String()
+	return &kinesis.PutRecordOutput{ShardId: &it.shard.id, SequenceNumber: &seq}, nil
+}
+
+// stringBytes views a string as bytes, which must not be changed: the log copies them.
+func stringBytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

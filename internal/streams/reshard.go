@@ -1,0 +1,294 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rheostream/rheo/internal/api/kinesis"
+)
+
+// An operation of a round: one parent split at a hash key, or two merged.
+type shardOp struct {
+	parents []uint32
+	at      hashKey // split: first hash key of the second child
+}
+
+// reshard brings a stream to what its document's Reshard says, in rounds of
+// splits and merges that do not touch the same shard twice:
+//
+//  1. children are created in the log, empty
+//  2. command: parents SEALING, children PENDING
+//  3. each parent gets its END marker: durable with all before it, and from
+//     here on the log refuses its puts, which wait for the children
+//  4. command: parents CLOSED, children OPEN
+//
+// A crash between 1 and 2 leaves logs that nobody knows; between 2 and 4 the
+// SEALING parents say that 3 and 4 are to be done, at the next start too.
+func (s *Service) reshard(ctx context.Context, st *stream) error {
+	for {
+		sealing, pending := s.unfinished(st)
+		if len(sealing) > 0 {
+			if err := s.finishRound(ctx, st, sealing, pending); err != nil {
+				return err
+			}
+			continue
+		}
+		d := st.doc.Load()
+		if d == nil || d.Reshard == nil {
+			return nil
+		}
+		ops := s.nextRound(st, d.Reshard)
+		if len(ops) == 0 {
+			return s.update(ctx, st, func(c *change) error {
+				c.doc.Reshard, c.doc.Due = nil, 0
+				if c.doc.Status == kinesis.StreamStatusUpdating {
+					c.doc.Status = kinesis.StreamStatusActive
+				}
+				return nil
+			})
+		}
+		if err := s.beginRound(ctx, st, d, ops); err != nil {
+			return err
+		}
+	}
+}
+
+// unfinished lists the parents of a round that has begun, and its children.
+func (s *Service) unfinished(st *stream) (sealing, pending []*shard) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, sh := range st.shards {
+		switch sh.doc.Load().State {
+		case shardSealing:
+			sealing = append(sealing, sh)
+		case shardPending:
+			pending = append(pending, sh)
+		}
+	}
+	return sealing, pending
+}
+
+// beginRound is steps 1 and 2.
+func (s *Service) beginRound(ctx context.Context, st *stream, d *streamDoc, ops []shardOp) error {
+	s.mu.RLock()
+	docs := map[uint32]shardDoc{}
+	for _, op := range ops {
+		for _, p := range op.parents {
+			if sh := st.shards[p]; sh != nil {
+				docs[p] = *sh.doc.Load()
+			}
+		}
+	}
+	s.mu.RUnlock()
+	// Children are created at least a second after their parents close, so that
+	// their sequence numbers, which begin with it, are the greater ones.
+	created := s.now().Add(2 * time.Second).UnixMilli()
+	var children []*shardDoc
+	next := d.NextShard
+	child := func(start, end hashKey, parents ...uint32) {
+		c := &shardDoc{Index: next, Created: created, Start: start, End: end, State: shardPending, Parent: &parents[0]}
+		if len(parents) > 1 {
+			c.Adjacent = &parents[1]
+		}
+		children = append(children, c)
+		next++
+	}
+	for _, op := range ops {
+		first, ok := docs[op.parents[0]]
+		if !ok || first.State != shardOpen {
+			return fmt.Errorf("shard %d of stream %s is not open", op.parents[0], d.Name)
+		}
+		if len(op.parents) == 2 {
+			second, ok := docs[op.parents[1]]
+			if !ok || second.State != shardOpen || first.End.next() != second.Start {
+				return fmt.Errorf("shards %v of stream %s are not open neighbours", op.parents, d.Name)
+			}
+			child(first.Start, second.End, op.parents...)
+			continue
+		}
+		child(first.Start, op.at.prev(), op.parents[0])
+		child(op.at, first.End, op.parents[0])
+	}
+	if err := s.createLogs(ctx, d, children); err != nil {
+		return err
+	}
+	return s.update(ctx, st, func(c *change) error {
+		if c.doc.NextShard != d.NextShard || c.doc.Reshard == nil {
+			return nil // deleted meanwhile, or done by someone else: look again
+		}
+		c.doc.NextShard = next
+		for p, pd := range docs {
+			key := shardKey(st.id, p)
+			_, version, _ := s.cfg.Catalog.Get(key)
+			c.expect[key] = version
+			pd.State = shardSealing
+			c.write[key] = encode(pd)
+		}
+		for _, ch := range children {
+			c.write[shardKey(st.id, ch.Index)] = encode(ch)
+		}
+		return nil
+	})
+}
+
+// finishRound is steps 3 and 4.
+func (s *Service) finishRound(ctx context.Context, st *stream, sealing, pending []*shard) error {
+	for _, sh := range sealing {
+		if _, err := s.cfg.Log.Seal(ctx, sh.log); err != nil {
+			return fmt.Errorf("cannot seal shard %s: %w", sh.log.ID(), err)
+		}
+	}
+	now := s.now()
+	return s.update(ctx, st, func(c *change) error {
+		for _, sh := range sealing {
+			d := *sh.doc.Load()
+			d.State, d.Closed = shardClosed, now.UnixMilli()
+			c.write[shardKey(st.id, sh.index)] = encode(d)
+		}
+		for _, sh := range pending {
+			d := *sh.doc.Load()
+			d.State = shardOpen
+			c.write[shardKey(st.id, sh.index)] = encode(d)
+		}
+		return nil
+	})
+}
+
+// nextRound says which splits or merges come next; none when the goal is reached.
+func (s *Service) nextRound(st *stream, goal *reshardDoc) []shardOp {
+	open := st.route.Load().shards
+	isOpen := func(i uint32) bool {
+		return slices.ContainsFunc(open, func(sh *shard) bool { return sh.index == i })
+	}
+	switch {
+	case goal.Split != nil && isOpen(goal.Split.Shard):
+		return []shardOp{{parents: []uint32{goal.Split.Shard}, at: goal.Split.At}}
+	case goal.Merge != nil && isOpen(goal.Merge.Left) && isOpen(goal.Merge.Right):
+		return []shardOp{{parents: []uint32{goal.Merge.Left, goal.Merge.Right}}}
+	case len(goal.Hot) > 0:
+		var ops []shardOp
+		for _, sh := range open {
+			if d := sh.doc.Load(); slices.Contains(goal.Hot, sh.index) && d.Start.next().less(d.End) {
+				ops = append(ops, shardOp{parents: []uint32{sh.index}, at: d.Start.add(d.End.sub(d.Start).half()).next()})
+			}
+		}
+		return ops
+	case goal.Target > 0:
+		ranges := make([]keyRange, len(open))
+		for i, sh := range open {
+			d := sh.doc.Load()
+			ranges[i] = keyRange{d.Start, d.End, sh.index}
+		}
+		return scalingRound(ranges, goal.Target)
+	}
+	return nil
+}
+
+// keyRange is an open shard to the planner.
+type keyRange struct {
+	start, end hashKey
+	index      uint32
+}
+
+// scalingRound plans one round on the way from the open shards, in hash order,
+// to n shards of equal size. First shards are split until every border of the
+// goal is a border; then neighbours are merged until no other border is left.
+// Each round touches a shard at most once and halves the distance, so doubling
+// and halving take one round.
+func scalingRound(open []keyRange, n int) []shardOp {
+	starts := goalStarts(open, n)
+	var ops []shardOp
+	for _, r := range open {
+		// The borders of the goal inside r; the middle one is cut first.
+		lo, _ := slices.BinarySearchFunc(starts, r.start.next(), compareKeys)
+		hi, _ := slices.BinarySearchFunc(starts, r.end.next(), compareKeys)
+		if r.end == maxHashKey {
+			hi = len(starts)
+		}
+		if lo < hi {
+			ops = append(ops, shardOp{parents: []uint32{r.index}, at: starts[(lo+hi)/2]})
+		}
+	}
+	if len(ops) > 0 {
+		return ops
+	}
+	for i := 0; i+1 < len(open); i++ {
+		if _, isBorder := slices.BinarySearchFunc(starts, open[i+1].start, compareKeys); !isBorder {
+			ops = append(ops, shardOp{parents: []uint32{open[i].index, open[i+1].index}})
+			i++
+		}
+	}
+	return ops
+}
+
+// goalStarts are uniformStarts(n), moved onto a border that is there already
+// where the two differ only by the rounding of 2^128/n.
+func goalStarts(open []keyRange, n int) []hashKey {
+	starts := uniformStarts(n)
+	slack := hashKey{0, 1 << 20}
+	for i, g := range starts {
+		at, ok := slices.BinarySearchFunc(open, g, func(r keyRange, k hashKey) int { return compareKeys(r.start, k) })
+		if ok {
+			continue
+		}
+		if at < len(open) && open[at].start.sub(g).less(slack) {
+			starts[i] = open[at].start
+		} else if at > 0 && g.sub(open[at-1].start).less(slack) {
+			starts[i] = open[at-1].start
+		}
+	}
+	return starts
+}
+
+func compareKeys(a, b hashKey) int {
+	switch {
+	case a.less(b):
+		return -1
+	case b.less(a):
+		return 1
+	}
+	return 0
+}
+
+// startReshard puts a stream into UPDATING with a goal, having checked it
+// against the document that the commit builds on.
+func (s *Service) startReshard(ctx context.Context, st *stream, goal *reshardDoc, more int, check func(c *change) error) error {
+	err := s.update(ctx, st, func(c *change) error {
+		if err := active(c.doc); err != nil {
+			return err
+		}
+		if c.doc.Mode == kinesis.StreamModeOnDemand {
+			return validation("Request is invalid. Stream %s under account %s is in On-Demand mode.", c.doc.Name, c.doc.Account)
+		}
+		if err := check(c); err != nil {
+			return err
+		}
+		if more > 0 {
+			if err := s.shardQuota(s.quota(c.doc.Account, c.doc.Region), c.doc.Account, c.doc.Region, more); err != nil {
+				return err
+			}
+		}
+		c.doc.Status, c.doc.Reshard = kinesis.StreamStatusUpdating, goal
+		c.doc.Due = s.now().Add(s.cfg.Transition).UnixMilli()
+		return s.touchAccount(c, c.doc.Account, c.doc.Region)
+	})
+	if err == nil {
+		s.settle(ctx, st.name)
+	}
+	return err
+}
+
+// openShard finds a shard that can be split or merged.
+func (s *Service) openShard(st *stream, id string) (*shard, *shardDoc, error) {
+	sh, err := s.visibleShard(st, id)
+	if err != nil {
+		return nil, nil, shardNotFound(st, id)
+	}
+	d := sh.doc.Load()
+	if d.State != shardOpen {
+		return nil, nil, invalidArgument("Shard %s in stream %s under account %s is not open.", id, st.name.name, st.name.account)
+	}
+	return sh, d, nil
+}
