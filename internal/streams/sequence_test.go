@@ -7,18 +7,6 @@ import (
 	"time"
 )
 
-// A number that AWS gave out in 2019 (kinesalite#87), and what it says.
-func TestSequenceOfAWS(t *testing.T) {
-	const aws = "49598630142999655949899443842509554952738656579378741250"
-	q, ok := parseSequence(aws)
-	if !ok {
-		t.Skip("not the recorded form") // replaced below when the sample parses
-	}
-	if got := q.String(); got != aws {
-		t.Errorf("back to text: %s", got)
-	}
-}
-
 func TestSequenceRoundTripAndOrder(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	random := func() sequence {

@@ -1,0 +1,346 @@
+package rheo
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"github.com/rheostream/rheo/internal/call"
+)
+
+// A Setting is one thing that can be configured: by a flag, an environment
+// variable or a line of the configuration file, in this order of precedence,
+// which other tools' variables (Also) come behind and before the file.
+type Setting struct {
+	Name    string // of the flag and in the file, "shard-limit"
+	Default string
+	Help    string
+	Bool    bool
+	// Also are variables of other Kinesis emulators that mean the same.
+	Also []Alias
+
+	set func(c *Config, value string) error
+}
+
+// Env is the setting's own environment variable, "RHEO_SHARD_LIMIT".
+func (s *Setting) Env() string {
+	return "RHEO_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
+}
+
+// An Alias is another tool's variable; Convert makes our value of its one, nil
+// leaves it, and "" passes it over.
+type Alias struct {
+	Env     string
+	Convert func(string) string
+}
+
+// A Value is a setting as it was found.
+type Value struct {
+	*Setting
+	Value  string
+	Source string // "flag", "environment RHEO_PORT", "rheo.yaml:3", "default"
+}
+
+// Settings lists everything that can be configured.
+func Settings() []*Setting { return slices.Clone(settings) }
+
+var settings = []*Setting{
+	{Name: "data", Default: "rheo-data", Help: "directory of everything that is kept",
+		set: func(c *Config, v string) error { c.Dir = v; return nil }},
+	{Name: "host", Default: "127.0.0.1", Help: "address to listen on; others than loopback need keys",
+		Also: []Alias{{"GATEWAY_LISTEN", hostOf}},
+		set:  func(c *Config, v string) error { c.Host = v; return nil }},
+	{Name: "port", Default: "4566", Help: "port of all services, plain HTTP and TLS; 0 for any free one",
+		Also: []Alias{{"GATEWAY_LISTEN", portOf}, {"EDGE_PORT", nil}},
+		set:  func(c *Config, v string) error { return parseInt(v, 0, 65535, &c.Port) }},
+	{Name: "http1-port", Default: "4567", Help: "port that speaks HTTP/1.1 only, plain and TLS; 0 for any free one, -1 for none",
+		Also: []Alias{{"KINESIS_MOCK_TLS_PORT", nil}},
+		set:  func(c *Config, v string) error { return parseInt(v, -1, 65535, &c.HTTP1Port) }},
+	{Name: "keys", Help: "access keys, ID:SECRET or ID:SECRET:ACCOUNT, separated by commas; none: any credentials are taken",
+		set: func(c *Config, v string) error { return parseKeys(v, c) }},
+	{Name: "keys-file", Help: "file with one access key a line, as in keys",
+		set: func(c *Config, v string) error {
+			if v == "" {
+				return nil
+			}
+			b, err := os.ReadFile(v)
+			if err != nil {
+				return err
+			}
+			for line := range strings.Lines(string(b)) {
+				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+					if err := parseKeys(line, c); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}},
+	{Name: "limits", Default: "aws", Help: "capacity and call rates: aws, off, or a factor like x10",
+		set: func(c *Config, v string) (err error) { c.Limits, err = call.ParseLimits(v); return err }},
+	{Name: "transition", Default: "0s", Help: "how long CREATING, UPDATING and DELETING last beyond their work",
+		Also: []Alias{{"KINESIS_LATENCY", milliseconds}, {"CREATE_STREAM_DURATION", nil}},
+		set: func(c *Config, v string) (err error) {
+			c.Transition, err = time.ParseDuration(v)
+			if err == nil && (c.Transition < 0 || c.Transition > time.Hour) {
+				err = fmt.Errorf("%s is not between 0s and 1h", v)
+			}
+			return err
+		}},
+	{Name: "streams", Help: "streams to make at start where they are missing, NAME:SHARDS separated by commas (no number: on-demand)",
+		Also: []Alias{{"INITIALIZE_STREAMS", nil}, {"KINESIS_INITIALIZE_STREAMS", nil}},
+		set:  parseStreams},
+	{Name: "region", Default: "us-east-1", Help: "region of the streams made at start",
+		Also: []Alias{{"AWS_DEFAULT_REGION", nil}, {"AWS_REGION", nil}},
+		set:  func(c *Config, v string) error { c.Region = v; return nil }},
+	{Name: "shard-limit", Default: "20000", Help: "open shards per account and region",
+		Also: []Alias{{"KINESIS_SHARD_LIMIT", positive}, {"SHARD_LIMIT", positive}},
+		set:  func(c *Config, v string) error { return parseInt(v, 1, math.MaxInt32, &c.ShardLimit) }},
+	{Name: "on-demand-limit", Default: "50", Help: "on-demand streams per account and region",
+		Also: []Alias{{"KINESIS_ON_DEMAND_STREAM_COUNT_LIMIT", positive}, {"ON_DEMAND_STREAM_COUNT_LIMIT", positive}},
+		set:  func(c *Config, v string) error { return parseInt(v, 1, math.MaxInt32, &c.OnDemandLimit) }},
+	{Name: "memory", Default: "1GiB", Help: "budget for requests, answers and unflushed records together",
+		set: func(c *Config, v string) error { return parseBytes(v, 96<<20, 1<<42, &c.MemoryBytes) }},
+	{Name: "journal-files", Default: "8", Help: "journal files of 256 MiB that the ring may grow to",
+		set: func(c *Config, v string) error { return parseInt(v, 2, 64, &c.JournalFiles) }},
+	{Name: "tls-names", Help: "further host names in the server's certificate and accepted in open mode, separated by commas",
+		set: func(c *Config, v string) error { c.Names = fields(v); return nil }},
+	{Name: "origins", Help: "web origins whose pages may call the API, separated by commas",
+		Also: []Alias{{"EXTRA_CORS_ALLOWED_ORIGINS", nil}},
+		set:  func(c *Config, v string) error { c.Origins = fields(v); return nil }},
+	{Name: "repair", Bool: true, Default: "false", Help: "start although acknowledged records are damaged, and quarantine those",
+		set: func(c *Config, v string) (err error) { c.Repair, err = strconv.ParseBool(v); return err }},
+	{Name: "log-level", Default: "info", Help: "debug, info, warn or error",
+		Also: []Alias{{"LOG_LEVEL", strings.ToLower}, {"DEBUG", func(v string) string {
+			if v == "1" {
+				return "debug"
+			}
+			return ""
+		}}},
+		set: func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
+	{Name: "log-format", Default: "text", Help: "text or json",
+		set: func(c *Config, v string) error {
+			if v != "text" && v != "json" {
+				return fmt.Errorf("%q is neither text nor json", v)
+			}
+			c.LogFormat = v
+			return nil
+		}},
+}
+
+// Load finds the value of every setting: in flags (those that were given),
+// environment (os.LookupEnv), the file (none if its name is empty), or the
+// default. A wrong key or value is an error that names its place.
+func Load(flags map[string]string, env func(string) (string, bool), file string) (Config, []Value, error) {
+	fromFile, err := readFile(file)
+	if err != nil {
+		return Config{}, nil, err
+	}
+	var c Config
+	var values []Value
+	for _, s := range settings {
+		v := find(s, flags, env, fromFile)
+		if err := s.set(&c, v.Value); err != nil {
+			return Config{}, nil, fmt.Errorf("%s: %s: %w", v.Source, s.Name, err)
+		}
+		if s.Name == "keys" && v.Value != "" {
+			v.Value = "(hidden)"
+		}
+		values = append(values, v)
+	}
+	return c, values, nil
+}
+
+func find(s *Setting, flags map[string]string, env func(string) (string, bool), file map[string]Value) Value {
+	if v, ok := flags[s.Name]; ok {
+		return Value{s, v, "flag --" + s.Name}
+	}
+	if v, ok := env(s.Env()); ok {
+		return Value{s, v, "environment " + s.Env()}
+	}
+	for _, a := range s.Also {
+		v, ok := env(a.Env)
+		if ok && a.Convert != nil {
+			v = a.Convert(v)
+		}
+		if ok && v != "" {
+			return Value{s, v, "environment " + a.Env}
+		}
+	}
+	if v, ok := file[s.Name]; ok {
+		v.Setting = s
+		return v
+	}
+	return Value{s, s.Default, "default"}
+}
+
+// readFile reads "name: value" lines of YAML.
+func readFile(name string) (map[string]Value, error) {
+	out := map[string]Value{}
+	if name == "" {
+		return out, nil
+	}
+	doc, err := parser.ParseFile(name, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	for _, d := range doc.Docs {
+		var pairs []*ast.MappingValueNode
+		switch body := d.Body.(type) {
+		case nil:
+		case *ast.MappingNode:
+			pairs = body.Values
+		case *ast.MappingValueNode:
+			pairs = []*ast.MappingValueNode{body}
+		default:
+			return nil, fmt.Errorf("%s:%d: expected lines of the form NAME: VALUE", name, body.GetToken().Position.Line)
+		}
+		for _, p := range pairs {
+			key := p.Key.GetToken()
+			at := fmt.Sprintf("%s:%d", name, key.Position.Line)
+			if !slices.ContainsFunc(settings, func(s *Setting) bool { return s.Name == key.Value }) {
+				return nil, fmt.Errorf("%s: there is no setting %q%s", at, key.Value, nearest(key.Value))
+			}
+			value, err := scalar(p.Value)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", at, key.Value, err)
+			}
+			out[key.Value] = Value{Value: value, Source: at}
+		}
+	}
+	return out, nil
+}
+
+// scalar is a value as text; a list becomes its elements with commas between.
+func scalar(n ast.Node) (string, error) {
+	switch n := n.(type) {
+	case *ast.NullNode:
+		return "", nil
+	case *ast.SequenceNode:
+		var parts []string
+		for _, e := range n.Values {
+			v, err := scalar(e)
+			if err != nil {
+				return "", err
+			}
+			parts = append(parts, v)
+		}
+		return strings.Join(parts, ","), nil
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "", fmt.Errorf("expected a value, not a mapping")
+	}
+	return n.GetToken().Value, nil
+}
+
+// nearest names the setting that was probably meant.
+func nearest(key string) string {
+	for _, s := range settings {
+		if strings.EqualFold(strings.ReplaceAll(key, "_", "-"), s.Name) || len(key) > 2 && strings.HasPrefix(s.Name, key) {
+			return fmt.Sprintf("; did you mean %q?", s.Name)
+		}
+	}
+	return ""
+}
+
+func parseInt(v string, low, high int, into *int) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < low || n > high {
+		return fmt.Errorf("%q is not a number from %d to %d", v, low, high)
+	}
+	*into = n
+	return nil
+}
+
+func parseBytes(v string, low, high int64, into *int64) error {
+	num := strings.TrimRight(v, "KMGTiB")
+	unit := map[string]int64{"": 1, "B": 1, "K": 1 << 10, "KiB": 1 << 10, "M": 1 << 20, "MiB": 1 << 20, "G": 1 << 30, "GiB": 1 << 30, "T": 1 << 40, "TiB": 1 << 40}[v[len(num):]]
+	n, err := strconv.ParseInt(num, 10, 64)
+	if err != nil || unit == 0 || n > high/unit || n*unit < low {
+		return fmt.Errorf("%q is not a size of at least %d MiB, like 512MiB or 2GiB", v, low>>20)
+	}
+	*into = n * unit
+	return nil
+}
+
+func parseKeys(v string, c *Config) error {
+	for i, one := range fields(v) {
+		p := strings.Split(one, ":")
+		if len(p) < 2 || len(p) > 3 || p[0] == "" || p[1] == "" {
+			return fmt.Errorf("key %d is not of the form ID:SECRET or ID:SECRET:ACCOUNT", i+1)
+		}
+		k := Key{ID: p[0], Secret: p[1], Account: defaultAccount}
+		if len(p) == 3 {
+			k.Account = p[2]
+		}
+		c.Keys = append(c.Keys, k)
+	}
+	return nil
+}
+
+func parseStreams(c *Config, v string) error {
+	for _, one := range fields(v) {
+		name, count, has := strings.Cut(one, ":")
+		s := InitialStream{Name: name}
+		if has {
+			if count, _, _ = strings.Cut(count, ":"); count != "" { // NAME:SHARDS:REGION of kinesis-mock
+				if err := parseInt(count, 1, 10_000, &s.Shards); err != nil {
+					return err
+				}
+			}
+		}
+		if name == "" {
+			return fmt.Errorf("%q is not of the form NAME:SHARDS", one)
+		}
+		c.Streams = append(c.Streams, s)
+	}
+	return nil
+}
+
+func fields(v string) []string {
+	var out []string
+	for part := range strings.SplitSeq(v, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+func hostOf(v string) string {
+	first, _, _ := strings.Cut(v, ",")
+	if h, _, err := net.SplitHostPort(strings.TrimSpace(first)); err == nil {
+		return h
+	}
+	return ""
+}
+
+func portOf(v string) string {
+	first, _, _ := strings.Cut(v, ",")
+	if _, p, err := net.SplitHostPort(strings.TrimSpace(first)); err == nil {
+		return p
+	}
+	return ""
+}
+
+func milliseconds(v string) string {
+	if _, err := strconv.Atoi(v); err == nil {
+		return v + "ms"
+	}
+	return v
+}
+
+// positive passes over LocalStack's and kinesis-mock's "Infinity" and the like.
+func positive(v string) string {
+	if n, err := strconv.Atoi(v); err != nil || n < 1 {
+		return ""
+	}
+	return v
+}
