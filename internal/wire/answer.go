@@ -1,0 +1,160 @@
+package wire
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/rheostream/rheo/internal/api"
+	"github.com/rheostream/rheo/internal/call"
+)
+
+// identify gives the request the ids that support staff ask for: a UUID, and a
+// longer one that AWS sends beside it.
+func (x *exchange) identify() {
+	var id [16]byte
+	binary.NativeEndian.PutUint64(id[:], rand.Uint64())
+	binary.NativeEndian.PutUint64(id[8:], rand.Uint64())
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	var text [36]byte
+	hex.Encode(text[:], id[:4])
+	text[8] = '-'
+	hex.Encode(text[9:], id[4:6])
+	text[13] = '-'
+	hex.Encode(text[14:], id[6:8])
+	text[18] = '-'
+	hex.Encode(text[19:], id[8:10])
+	text[23] = '-'
+	hex.Encode(text[24:], id[10:])
+	x.requestID = string(text[:])
+
+	var long [72]byte
+	for i := 0; i < len(long); i += 8 {
+		binary.NativeEndian.PutUint64(long[i:], rand.Uint64())
+	}
+	h := x.w.Header()
+	values := [2]string{x.requestID, base64.StdEncoding.EncodeToString(long[:])}
+	h["x-amzn-RequestId"] = values[:1:1]
+	h["x-amz-id-2"] = values[1:]
+}
+
+// answer sends an output, or pulls it if it is an event stream or a long blob.
+func (x *exchange) answer(out any) error {
+	buf := getBuffer(0)
+	defer func() { putBuffer(buf) }()
+	a, err := x.route.codec.Encode(*buf, x.route.op, out)
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.Events != nil:
+		return x.pump(a, out)
+	case a.Stream != nil:
+		return x.copy(a)
+	}
+	*buf = a.Body
+	if _, ok := x.route.codec.(Query); ok {
+		a.Body = QueryRequestID(a.Body, x.requestID)
+	}
+	x.send(a)
+	return nil
+}
+
+// refuse answers with an error. One that is no *api.Error is ours.
+func (x *exchange) refuse(err error) {
+	var e *api.Error
+	if !errors.As(err, &e) {
+		x.Log.Error("request failed", "request", x.requestID, "error", err)
+		e = call.InternalFailure(x.requestID)
+	}
+	x.code = e.Code
+	if x.route.codec == nil {
+		x.send(plainError(e))
+		return
+	}
+	x.send(x.route.codec.EncodeError(nil, x.route.op, e, x.requestID))
+}
+
+// plainError is what AWS answers where no protocol can be made out.
+func plainError(e *api.Error) Answer {
+	a := Answer{Status: e.Status, Header: header("text/xml")}
+	if a.Status == 0 {
+		a.Status = http.StatusForbidden
+	}
+	if e.Message == "" {
+		a.Body = []byte("<" + e.Code + "/>\n")
+		return a
+	}
+	a.Body = []byte("<" + e.Code + ">\n  <Message>")
+	xml.EscapeText((*appender)(&a.Body), []byte(e.Message))
+	a.Body = append(a.Body, "</Message>\n</"+e.Code+">\n"...)
+	return a
+}
+
+// send writes a whole answer. What it holds counts against the memory until the
+// client has taken it.
+func (x *exchange) send(a Answer) {
+	x.Memory.Take(int64(len(a.Body)))
+	defer x.Memory.Release(int64(len(a.Body)))
+	h := x.head(a)
+	h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	x.w.WriteHeader(a.Status)
+	x.write(a.Body)
+}
+
+// head puts an answer's headers in place; its status is next.
+func (x *exchange) head(a Answer) http.Header {
+	h := x.w.Header()
+	for name, values := range a.Header {
+		h[name] = values
+	}
+	x.answered, x.status = true, a.Status
+	return h
+}
+
+// write writes to the client, and gives it a time to take it. Over HTTP/1 the
+// connection sees to that; an HTTP/2 stream can be blocked while its connection
+// is alive, and is reset when its deadline passes.
+func (x *exchange) write(b []byte) error {
+	if x.r.ProtoMajor == 2 && len(b) > 4<<10 {
+		control := http.NewResponseController(x.w)
+		control.SetWriteDeadline(time.Now().Add(writeTimeout + time.Duration(len(b))*time.Second/bodyBytesPerSecond))
+		defer control.SetWriteDeadline(time.Time{})
+	}
+	_, err := x.w.Write(b)
+	return err
+}
+
+// copy sends a streaming blob.
+func (x *exchange) copy(a Answer) error {
+	if c, ok := a.Stream.(io.Closer); ok {
+		defer c.Close()
+	}
+	x.head(a)
+	x.w.WriteHeader(a.Status)
+	buf := getBuffer(writeBytes)
+	defer putBuffer(buf)
+	b := (*buf)[:writeBytes]
+	for {
+		n, err := a.Stream.Read(b)
+		if n > 0 {
+			if x.write(b[:n]) != nil {
+				return nil // the client is gone
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			x.Log.Error("answer broke off", "request", x.requestID, "operation", x.route.op.Name, "error", err)
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
