@@ -1,0 +1,49 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// What the generator signs with, and what the servers under test are given.
+const (
+	accessKey = "AKIDRHEOBENCH0000001"
+	secretKey = "bench/0123456789abcdefghijklmnopqrstuvwx"
+	region    = "us-east-1"
+	service   = "kinesis"
+)
+
+// request is the whole of a signed HTTP/1.1 request of the JSON protocol.
+func request(host, op string, body []byte, now time.Time) []byte {
+	stamp := now.UTC().Format("20060102T150405Z")
+	target := "Kinesis_20131202." + op
+	const contentType = "application/x-amz-json-1.1"
+	const signedHeaders = "content-type;host;x-amz-date;x-amz-target"
+	canonical := "POST\n/\n\n" +
+		"content-type:" + contentType + "\nhost:" + host + "\nx-amz-date:" + stamp + "\nx-amz-target:" + target + "\n\n" +
+		signedHeaders + "\n" + hexSHA256(body)
+	scope := stamp[:8] + "/" + region + "/" + service + "/aws4_request"
+	toSign := "AWS4-HMAC-SHA256\n" + stamp + "\n" + scope + "\n" + hexSHA256([]byte(canonical))
+	key := []byte("AWS4" + secretKey)
+	for _, part := range []string{stamp[:8], region, service, "aws4_request", toSign} {
+		key = hmacSHA256(key, part)
+	}
+	head := fmt.Appendf(make([]byte, 0, 600+len(body)), "POST / HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nX-Amz-Date: %s\r\nX-Amz-Target: %s\r\n"+
+		"Authorization: AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%x\r\nContent-Length: %d\r\n\r\n",
+		host, contentType, stamp, target, accessKey, scope, signedHeaders, key, len(body))
+	return append(head, body...)
+}
+
+func hexSHA256(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func hmacSHA256(key []byte, s string) []byte {
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte(s))
+	return m.Sum(nil)
+}
