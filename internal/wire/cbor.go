@@ -20,7 +20,7 @@ const cborType = "application/x-amz-cbor-1.1"
 
 // Decode implements [Codec]. An empty body is an empty structure.
 func (CBOR) Decode(op *api.Op, _ *http.Request, body []byte, in any) error {
-	if fast := fastCBORDecode[reflect.TypeOf(in)]; fast != nil && fast(body, in) {
+	if fastDecodeCBOR(body, in) {
 		return nil
 	}
 	return decodeCBOR(op.Input, body, reflect.ValueOf(in).Elem(), true)
@@ -49,8 +49,8 @@ func (CBOR) EncodeError(dst []byte, op *api.Op, e *api.Error, _ string) Answer {
 
 func (CBOR) appendValue(dst []byte, s *api.Shape, v reflect.Value) []byte {
 	if v.CanAddr() {
-		if fast := fastCBOREncode[v.Type()]; fast != nil {
-			return fast(dst, v.Addr().Interface())
+		if dst, ok := fastEncodeCBOR(dst, v.Addr().Interface()); ok {
+			return dst
 		}
 	}
 	return appendCBOR(dst, s, v, true)

@@ -27,7 +27,7 @@ type JSON struct {
 
 // Decode implements [Codec]. An empty body is an empty structure.
 func (c JSON) Decode(op *api.Op, _ *http.Request, body []byte, in any) error {
-	if fast := fastJSONDecode[reflect.TypeOf(in)]; fast != nil && fast(body, in) {
+	if fastDecodeJSON(body, in) {
 		return nil
 	}
 	return decodeJSON(op.Input, body, reflect.ValueOf(in).Elem())
@@ -80,8 +80,8 @@ func appendErrorMembers(dst []byte, shape *api.Shape, e *api.Error, message stri
 
 func (c JSON) appendValue(dst []byte, s *api.Shape, v reflect.Value) []byte {
 	if v.CanAddr() {
-		if fast := fastJSONEncode[v.Type()]; fast != nil {
-			return fast(dst, v.Addr().Interface())
+		if dst, ok := fastEncodeJSON(dst, v.Addr().Interface()); ok {
+			return dst
 		}
 	}
 	return appendJSON(dst, nil, s, v)

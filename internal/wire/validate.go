@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -17,7 +18,7 @@ const maxViolations = 10
 // ValidationException (a ValidationError of query services) in AWS's words.
 func Validate(op *api.Op, in any) error {
 	c := checker{}
-	c.structure(op.Input, reflect.ValueOf(in).Elem(), "")
+	c.structure(op.Input, reflect.ValueOf(in).Elem())
 	if len(c.found) == 0 {
 		return nil
 	}
@@ -31,11 +32,41 @@ func Validate(op *api.Op, in any) error {
 	return api.Errorf(code, "%d validation error%s detected: %s", len(c.found), s, strings.Join(c.found, "; "))
 }
 
-type checker struct{ found []string }
+// A checker walks an input. Where it is becomes text only if there is a violation
+// to tell of.
+type checker struct {
+	found []string
+	path  []step
+}
+
+// A step leads into a member, or into an element of a list or map.
+type step struct {
+	name    string // of the member, or the key in the map
+	number  int    // in the list, from 1
+	element bool
+}
+
+func (c *checker) in(s step) { c.path = append(c.path, s) }
+func (c *checker) out()      { c.path = c.path[:len(c.path)-1] }
+
+func (c *checker) where() string {
+	var names []string
+	for _, s := range c.path {
+		switch {
+		case !s.element:
+			names = append(names, lowerFirst(s.name))
+		case s.number > 0:
+			names = append(names, strconv.Itoa(s.number), "member")
+		default:
+			names = append(names, clip(s.name), "member")
+		}
+	}
+	return strings.Join(names, ".")
+}
 
 func (c *checker) done() bool { return len(c.found) >= maxViolations }
 
-func (c *checker) violation(s *api.Shape, v reflect.Value, path, constraint string) {
+func (c *checker) violation(s *api.Shape, v reflect.Value, constraint string) {
 	if c.done() {
 		return
 	}
@@ -43,84 +74,86 @@ func (c *checker) violation(s *api.Shape, v reflect.Value, path, constraint stri
 	if v.IsValid() {
 		value = "'" + clip(echo(s, v)) + "'"
 	}
-	c.found = append(c.found, "Value "+value+" at '"+path+"' failed to satisfy constraint: "+constraint)
+	c.found = append(c.found, "Value "+value+" at '"+c.where()+"' failed to satisfy constraint: "+constraint)
 }
 
-func (c *checker) structure(s *api.Shape, v reflect.Value, path string) {
+func (c *checker) structure(s *api.Shape, v reflect.Value) {
 	for i := range s.Members {
 		m, f := &s.Members[i], v.Field(i)
 		if c.done() {
 			return
 		}
-		at := path + lowerFirst(m.Name)
-		if isNil(f) {
-			if m.Required {
-				c.violation(m.Shape, reflect.Value{}, at, "Member must not be null")
+		c.in(step{name: m.Name})
+		switch {
+		case !isNil(f):
+			if !plain(m.Shape) {
+				c.value(m.Shape, indirect(f))
 			}
-			continue
+		case m.Required:
+			c.violation(m.Shape, reflect.Value{}, "Member must not be null")
 		}
-		if !plain(m.Shape) {
-			c.value(m.Shape, indirect(f), at)
-		}
+		c.out()
 	}
 }
 
 // plain says that a shape has no constraints: most have none, and data is large.
 func plain(s *api.Shape) bool {
-	switch s.Kind {
-	case api.Structure, api.Union, api.List, api.Map:
-		return false
-	}
-	return !s.HasMin && !s.HasMax && s.Pattern == "" && s.Enum == nil
+	return isScalar(s) && !s.HasMin && !s.HasMax && s.Pattern == "" && s.Enum == nil
 }
 
-func (c *checker) value(s *api.Shape, v reflect.Value, path string) {
-	for _, broken := range brokenBy(s, v) {
-		c.violation(s, v, path, broken)
+func (c *checker) value(s *api.Shape, v reflect.Value) {
+	if broken(s, v) {
+		for _, constraint := range brokenBy(s, v) {
+			c.violation(s, v, constraint)
+		}
 	}
 	switch s.Kind {
 	case api.Structure, api.Union:
-		c.structure(s, v, path+".")
+		c.structure(s, v)
 	case api.List:
-		c.list(s, v, path)
+		c.list(s, v)
 	case api.Map:
-		c.mapping(s, v, path)
+		c.mapping(s, v)
 	}
 }
 
 // list checks a list's elements: scalars together, structures each for itself.
-func (c *checker) list(s *api.Shape, v reflect.Value, path string) {
+func (c *checker) list(s *api.Shape, v reflect.Value) {
 	if isScalar(s.Elem) {
 		if plain(s.Elem) {
 			return
 		}
 		for i := range v.Len() {
-			if len(brokenBy(s.Elem, v.Index(i))) > 0 {
-				c.violation(s, v, path, "Member must satisfy constraint: ["+constraints(s.Elem)+"]")
+			if broken(s.Elem, v.Index(i)) {
+				c.violation(s, v, "Member must satisfy constraint: ["+constraints(s.Elem)+"]")
 				return
 			}
 		}
 		return
 	}
 	for i := 0; i < v.Len() && !c.done(); i++ {
-		c.value(s.Elem, v.Index(i), path+"."+strconv.Itoa(i+1)+".member")
+		c.in(step{number: i + 1, element: true})
+		c.value(s.Elem, v.Index(i))
+		c.out()
 	}
 }
 
-func (c *checker) mapping(s *api.Shape, v reflect.Value, path string) {
+func (c *checker) mapping(s *api.Shape, v reflect.Value) {
 	keys := sortedKeys(v)
 	for _, key := range keys {
-		if len(brokenBy(s.Key, key)) > 0 {
-			c.violation(s, v, path, "Map keys must satisfy constraint: ["+constraints(s.Key)+"]")
+		if broken(s.Key, key) {
+			c.violation(s, v, "Map keys must satisfy constraint: ["+constraints(s.Key)+"]")
 			break
 		}
 	}
 	for _, key := range keys {
 		elem := v.MapIndex(key)
 		if !isScalar(s.Elem) {
-			c.value(s.Elem, elem, path+"."+clip(key.String())+".member")
-		} else if len(brokenBy(s.Elem, elem)) > 0 {
-			c.violation(s, v, path, "Map value must satisfy constraint: ["+constraints(s.Elem)+"]")
+			c.in(step{name: key.String(), element: true})
+			c.value(s.Elem, elem)
+			c.out()
+		} else if broken(s.Elem, elem) {
+			c.violation(s, v, "Map value must satisfy constraint: ["+constraints(s.Elem)+"]")
 			break
 		}
 	}
@@ -165,35 +198,47 @@ func constraints(s *api.Shape) string {
 	return strings.Join(all, ", ")
 }
 
+// broken says whether v breaks a constraint of its own.
+func broken(s *api.Shape, v reflect.Value) bool {
+	if s.Kind == api.String && (s.Enum != nil && !slices.Contains(s.Enum, v.String()) || !s.Matches(v.String())) {
+		return true
+	}
+	below, above := outside(s, v)
+	return below || above
+}
+
 // brokenBy lists the constraints of its own that v does not satisfy.
 func brokenBy(s *api.Shape, v reflect.Value) []string {
-	var broken []string
+	var list []string
 	if s.Kind == api.String {
-		if s.Enum != nil && !inEnum(s.Enum, v.String()) {
-			broken = append(broken, enumText(s))
+		if s.Enum != nil && !slices.Contains(s.Enum, v.String()) {
+			list = append(list, enumText(s))
 		}
 		if !s.Matches(v.String()) {
-			broken = append(broken, patternText(s))
+			list = append(list, patternText(s))
 		}
 	}
+	below, above := outside(s, v)
+	if above {
+		list = append(list, boundText(s, "less", s.Max))
+	}
+	if below {
+		list = append(list, boundText(s, "greater", s.Min))
+	}
+	return list
+}
+
+// outside says whether v's length, size or value is out of its bounds.
+func outside(s *api.Shape, v reflect.Value) (below, above bool) {
 	if !s.HasMin && !s.HasMax {
-		return broken
+		return false, false
 	}
-	below, above := false, false
-	switch s.Kind {
-	case api.Float, api.Double:
-		below, above = v.Float() < float64(s.Min), v.Float() > float64(s.Max)
-	default:
-		n := size(s, v)
-		below, above = n < s.Min, n > s.Max
+	if s.Kind == api.Float || s.Kind == api.Double {
+		f := v.Float() // NaN is within no bounds
+		return s.HasMin && !(f >= float64(s.Min)), s.HasMax && !(f <= float64(s.Max))
 	}
-	if s.HasMax && above {
-		broken = append(broken, boundText(s, "less", s.Max))
-	}
-	if s.HasMin && below {
-		broken = append(broken, boundText(s, "greater", s.Min))
-	}
-	return broken
+	n := size(s, v)
+	return s.HasMin && n < s.Min, s.HasMax && n > s.Max
 }
 
 // size is the number that a bound is about.
@@ -230,15 +275,6 @@ func utf16Len(s string) int {
 		}
 	}
 	return n
-}
-
-func inEnum(enum []string, v string) bool {
-	for _, e := range enum {
-		if e == v {
-			return true
-		}
-	}
-	return false
 }
 
 // isNil says whether a member was not given.
