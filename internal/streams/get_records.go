@@ -35,14 +35,25 @@ func (s *Service) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput) (
 	if in.Limit != nil {
 		limit = int(*in.Limit)
 	}
-	var b shardlog.Batch
-	if err := sh.log.Read(ctx, it.offset, limit, answerBytesMax, &b); err != nil {
+	allowed, reserved := s.reserveAnswer(answerBytesMax)
+	if allowed == 0 {
+		return nil, throughputExceeded("Rate exceeded for the memory of this server.")
+	}
+	b := batches.Get().(*shardlog.Batch)
+	err = sh.log.Read(ctx, it.offset, limit, allowed, b)
+	reserved = s.trimAnswer(b, reserved)
+	release := func() { s.releaseAnswer(reserved); freeBatch(b) }
+	if err != nil {
+		release()
 		return nil, err
 	}
-	records, size := s.clientRecords(sh, &b)
+	if !api.Hold(ctx, release) {
+		s.releaseAnswer(reserved) // the records are the caller's
+	}
+	records, size := s.clientRecords(sh, b)
 	sh.read.answered(size, s.cfg.Limits)
-	out := &kinesis.GetRecordsOutput{Records: records, MillisBehindLatest: new(s.behind(&b))}
-	if out.ChildShards = s.childrenAtEnd(sh, &b); out.ChildShards == nil {
+	out := &kinesis.GetRecordsOutput{Records: records, MillisBehindLatest: new(s.behind(b))}
+	if out.ChildShards = s.childrenAtEnd(sh, b); out.ChildShards == nil {
 		token := s.sealIterator(iterator{st.id, sh.index, b.Next, s.now()})
 		out.NextShardIterator = &token
 	}

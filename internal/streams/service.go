@@ -43,6 +43,7 @@ type Config struct {
 	Catalog *catalog.Catalog
 	Logger  *slog.Logger
 	Metrics *metrics.Registry // a new one if nil
+	Memory  Memory            // of answers; nil: unlimited
 	// Transition is how long CREATING, UPDATING and DELETING last beyond the
 	// work itself. With 0, a call that starts such a transition returns when
 	// the work is done, so that the next call finds the stream ready.
