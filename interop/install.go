@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// What clients are installed with. On Debian as root a missing one is installed,
+// elsewhere it is named with the command that does it.
+var debianPackages = map[string]string{
+	"python3":  "python3 python3-venv",
+	"npm":      "nodejs npm",
+	"node":     "nodejs npm",
+	"mvn":      "maven openjdk-17-jdk-headless",
+	"javac":    "openjdk-17-jdk-headless",
+	"chromium": "chromium",
+}
+
+var aptLock sync.Mutex // apt runs once at a time
+
+func needs(ctx context.Context, tools ...string) error {
+	aptLock.Lock()
+	defer aptLock.Unlock()
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err == nil {
+			continue
+		}
+		packages, known := debianPackages[tool]
+		if !known {
+			return fmt.Errorf("%s is not on the PATH", tool)
+		}
+		_, debianErr := exec.LookPath("apt-get")
+		if os.Geteuid() != 0 || debianErr != nil {
+			return fmt.Errorf("%s is not on the PATH; on Debian: sudo apt-get install %s", tool, packages)
+		}
+		if err := do(ctx, "/", "apt-get", "update", "-qq"); err != nil {
+			return err
+		}
+		args := append([]string{"install", "-y", "-qq", "--no-install-recommends"}, strings.Fields(packages)...)
+		if err := do(ctx, "/", "apt-get", args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type commandError struct {
+	cmd *exec.Cmd
+	out []byte
+	err error
+}
+
+func (e *commandError) Error() string {
+	return fmt.Sprintf("%s: %v\n%s", strings.Join(e.cmd.Args, " "), e.err, bytes.TrimSpace(tail(e.out, 4000)))
+}
+
+func do(ctx context.Context, dir, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return &commandError{cmd, out, err}
+	}
+	return nil
+}
+
+// once runs install unless it has already been run with the same inputs, files
+// or folders under the interop folder.
+func (h *house) once(name string, inputs []string, install func() error) error {
+	sum := sha256.New()
+	for _, in := range inputs {
+		err := filepath.WalkDir(filepath.Join(h.root, "interop", in), func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			fmt.Fprintf(sum, "%s %d\n%s", e.Name(), len(b), b)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	stamp, want := h.cache(name+".installed"), hex.EncodeToString(sum.Sum(nil))
+	if got, err := os.ReadFile(stamp); err == nil && string(got) == want {
+		return nil
+	}
+	if err := install(); err != nil {
+		return err
+	}
+	return os.WriteFile(stamp, []byte(want), 0o644)
+}
+
+func installPython(name string) func(context.Context, *house) error {
+	return func(ctx context.Context, h *house) error {
+		if err := needs(ctx, "python3"); err != nil {
+			return err
+		}
+		return h.once(name, []string{name + "/requirements.txt"}, func() error {
+			if err := do(ctx, h.root, "python3", "-m", "venv", "--clear", h.cache(name)); err != nil {
+				return err
+			}
+			return do(ctx, filepath.Join(h.root, "interop", name), h.cache(name, "bin", "pip"), "install", "-q",
+				"--disable-pip-version-check", "--no-deps", "-r", "requirements.txt")
+		})
+	}
+}
+
+func installNode(ctx context.Context, h *house) error {
+	if err := needs(ctx, "node", "npm"); err != nil {
+		return err
+	}
+	return h.once("js", []string{"js/package-lock.json"}, func() error {
+		return do(ctx, filepath.Join(h.root, "interop", "js"), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	})
+}
+
+func buildJava(ctx context.Context, h *house) error {
+	if err := needs(ctx, "javac", "mvn"); err != nil {
+		return err
+	}
+	return h.once("java", []string{"java/pom.xml", "java/src"}, func() error {
+		for _, version := range []string{javaSDK, javaOldSDK} {
+			dir := h.cache("java-" + version)
+			err := do(ctx, filepath.Join(h.root, "interop", "java"), "mvn", "-q", "-B", "-Dsdk.version="+version,
+				"-Dbuild.dir="+dir, "-Dmdep.outputFile="+filepath.Join(dir, "classpath"), "clean", "compile", "dependency:build-classpath")
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func buildRust(ctx context.Context, h *house) error {
+	if err := needs(ctx, "cargo"); err != nil {
+		return err
+	}
+	return do(ctx, filepath.Join(h.root, "interop", "rust"), "cargo", "build", "-q", "--locked", "--target-dir", h.cache("rust"))
+}
+
+func buildGo(folder string) func(context.Context, *house) error {
+	return func(ctx context.Context, h *house) error {
+		return do(ctx, filepath.Join(h.root, "interop"), "go", "build", "-o", h.cache("bin", "interop-"+folder), "./"+folder)
+	}
+}
+
+func buildBrowser(ctx context.Context, h *house) error {
+	if chromium() == "" {
+		if err := needs(ctx, "chromium"); err != nil {
+			return err
+		}
+	}
+	return buildGo("browser")(ctx, h)
+}
+
+// chromium is the browser, under any of the names that it is packaged by.
+func chromium() string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
