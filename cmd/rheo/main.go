@@ -1,11 +1,18 @@
 // Command rheo is the server (rheo serve) and a command line for any Kinesis,
 // this one or AWS's: the other commands use the public API only.
+//
+// Each command is a file with one function newX. What a command prints for
+// programs goes to standard output, all else to standard error; exit.go has
+// what it exits with. docs/cli.md is the manual, and its examples are run as
+// tests.
 package main
 
 import (
-	"fmt"
+	"context"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -14,25 +21,34 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // run is main with its surroundings given; it returns the exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	c := root()
+	understood := false
+	c.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
 	c.SetArgs(args)
 	c.SetIn(stdin)
 	c.SetOut(stdout)
 	c.SetErr(stderr)
-	if err := c.Execute(); err != nil {
-		fmt.Fprintln(stderr, "rheo:", err)
-		return 1
+	err := c.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		err = context.Canceled
+	case !understood:
+		err = hintError{usageError{err}, "`rheo --help` shows the commands, `rheo COMMAND --help` one of them."}
 	}
-	return 0
+	return report(stderr, err)
 }
 
 func root() *cobra.Command {
 	c := &cobra.Command{
 		Use:           "rheo",
-		Short:         "Amazon Kinesis, self-hosted",
+		Short:         "Amazon Kinesis, self-hosted: the server, and tools that work with AWS too",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	c.AddCommand(newServe(), newConfig())
+	c.AddCommand(newServe(), newConfig(), newStreams(), newCall(), newKey(), newVersion())
 	return c
 }
