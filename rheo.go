@@ -123,8 +123,9 @@ func New(c Config) (s *Server, err error) {
 	if c.Limits == call.Off {
 		limits = -1
 	}
+	memory := wire.NewBudget(c.MemoryBytes - s.log.Stats().MemoryMax)
 	s.streams, err = streams.New(context.Background(), streams.Config{
-		Log: s.log, Catalog: s.catalog, Logger: c.Logger, Metrics: registry, Transition: c.Transition,
+		Log: s.log, Catalog: s.catalog, Logger: c.Logger, Metrics: registry, Memory: memory, Transition: c.Transition,
 		Limits: limits, ShardLimit: c.ShardLimit, OnDemandLimit: c.OnDemandLimit,
 	})
 	if err != nil {
@@ -138,7 +139,7 @@ func New(c Config) (s *Server, err error) {
 	}
 	s.handler = wire.NewHandler(wire.HandlerConfig{
 		Services: []*api.Service{kinesis.Service}, Auth: verifier, Calls: calls, Metrics: registry,
-		Memory: wire.NewBudget(c.MemoryBytes - s.log.Stats().MemoryMax),
+		Memory: memory,
 		Hosts:  c.Names, Origins: c.Origins, Version: Version, Log: c.Logger,
 	})
 	if err := makeStreams(c, calls); err != nil {

@@ -21,6 +21,8 @@ const (
 	heartbeatEvery  = 5 * time.Second
 	eventBytesMax   = 1 << 20
 	eventRecordsMax = 10_000
+	// memoryPause is how long to wait when there is no memory for an event.
+	memoryPause = 20 * time.Millisecond
 )
 
 // SubscribeToShard pushes a shard's records to a registered consumer for five
@@ -123,7 +125,9 @@ type subscription struct {
 	cancel  context.CancelCauseFunc
 	began   time.Time
 	next    shardlog.Offset
-	batch   shardlog.Batch
+	batch   *shardlog.Batch // pooled; held while an event that aliases it is with the caller
+	held    int64           // reserved for that event
+	sealed  bool            // the last read came to the shard's end
 	event   kinesis.SubscribeToShardEvent
 	bytes   bucket
 	last    time.Time // when the last event was given
@@ -131,6 +135,7 @@ type subscription struct {
 }
 
 func (sub *subscription) Close() error {
+	sub.let()
 	sub.subs.done(sub)
 	sub.cancel(nil)
 	return nil
@@ -138,6 +143,7 @@ func (sub *subscription) Close() error {
 
 // Next returns the next event; it and its records are good until the following call.
 func (sub *subscription) Next(ctx context.Context) (any, error) {
+	sub.let()
 	if sub.atEnd {
 		return nil, io.EOF
 	}
@@ -148,13 +154,23 @@ func (sub *subscription) Next(ctx context.Context) (any, error) {
 		}
 		pause := sub.pace(now)
 		if pause == 0 {
-			if err := sub.sh.log.Read(ctx, sub.next, eventRecordsMax, eventBytesMax, &sub.batch); err != nil {
+			allowed, reserved := sub.s.reserveAnswer(eventBytesMax)
+			if allowed == 0 {
+				sub.wait(ctx, now, memoryPause)
+				continue
+			}
+			sub.batch = batches.Get().(*shardlog.Batch)
+			err := sub.sh.log.Read(ctx, sub.next, eventRecordsMax, allowed, sub.batch)
+			sub.held = sub.s.trimAnswer(sub.batch, reserved)
+			if err != nil {
 				return nil, sub.readError(err)
 			}
-			children := sub.s.childrenAtEnd(sub.sh, &sub.batch)
+			sub.sealed = sub.batch.End
+			children := sub.s.childrenAtEnd(sub.sh, sub.batch)
 			if len(sub.batch.Records) > 0 || children != nil || now.Sub(sub.last) >= heartbeatEvery {
 				return sub.give(now, children), nil
 			}
+			sub.let()
 		}
 		sub.wait(ctx, now, pause)
 	}
@@ -207,7 +223,7 @@ func (sub *subscription) wait(ctx context.Context, now time.Time, pause time.Dur
 		<-ctx.Done()
 		return
 	}
-	if sub.batch.End {
+	if sub.sealed {
 		// Sealed, but its children do not show yet.
 		sub.s.mu.RLock()
 		changed := sub.sh.stream.changed
@@ -224,10 +240,10 @@ func (sub *subscription) wait(ctx context.Context, now time.Time, pause time.Dur
 }
 
 func (sub *subscription) give(now time.Time, children []kinesis.ChildShard) *kinesis.SubscribeToShardEvent {
-	records, size := sub.s.clientRecords(sub.sh, &sub.batch)
+	records, size := sub.s.clientRecords(sub.sh, sub.batch)
 	sub.bytes.tokens -= float64(size)
 	sub.next, sub.last = sub.batch.Next, now
-	sub.event = kinesis.SubscribeToShardEvent{Records: records, MillisBehindLatest: new(sub.s.behind(&sub.batch)), ChildShards: children}
+	sub.event = kinesis.SubscribeToShardEvent{Records: records, MillisBehindLatest: new(sub.s.behind(sub.batch)), ChildShards: children}
 	countEvent(sub.metrics, len(records), size, *sub.event.MillisBehindLatest)
 	if children != nil {
 		sub.atEnd = true
@@ -242,6 +258,15 @@ func (sub *subscription) give(now time.Time, children []kinesis.ChildShard) *kin
 	}
 	sub.event.ContinuationSequenceNumber = new(q.String())
 	return &sub.event
+}
+
+// let gives back what the last event held: an idle subscription holds nothing.
+func (sub *subscription) let() {
+	if sub.batch != nil {
+		sub.s.releaseAnswer(sub.held)
+		freeBatch(sub.batch)
+		sub.batch, sub.held = nil, 0
+	}
 }
 
 func (sub *subscription) readError(err error) error {

@@ -74,6 +74,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchange{Handler: h, w: w, r: r, start: time.Now()}
 	defer x.end()
 	x.identify()
+	x.timeBody()
 	if err := x.serve(); err != nil {
 		x.refuse(err)
 	}
@@ -135,7 +136,9 @@ func (x *exchange) serve() error {
 	if err := Validate(op, in); err != nil {
 		return err
 	}
-	out, err := x.Calls.Do(x.r.Context(), x.caller, op, in)
+	ctx, holds := api.WithHolds(x.r.Context())
+	defer holds.Release() // once the answer is out
+	out, err := x.Calls.Do(ctx, x.caller, op, in)
 	if err != nil {
 		return err
 	}
