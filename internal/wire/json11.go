@@ -150,6 +150,9 @@ func (r *jsonReader) value(s *api.Shape, v reflect.Value) error {
 		defer r.leave()
 		return r.list(s, v)
 	case '"', '0', 't', 'f':
+		if kind == '"' && s.Kind == api.Blob {
+			return r.blob(v)
+		}
 		t, err := r.ReadToken()
 		if err != nil {
 			return err
@@ -240,6 +243,25 @@ func (r *jsonReader) skip() error {
 	return r.SkipValue() // itself bounded in depth, and makes nothing
 }
 
+// blob decodes a string where it stands: it may be most of the body.
+func (r *jsonReader) blob(v reflect.Value) error {
+	quoted, err := r.ReadValue()
+	if err != nil {
+		return err
+	}
+	text := []byte(quoted[1 : len(quoted)-1])
+	if bytes.IndexByte(text, '\\') >= 0 {
+		if text, err = jsontext.AppendUnquote(nil, quoted); err != nil {
+			return err
+		}
+	}
+	b, err := decodeBase64(text)
+	if err == nil {
+		v.SetBytes(b)
+	}
+	return err
+}
+
 var tokenNames = map[jsontext.Kind]string{'"': "STRING_VALUE", '0': "NUMBER_VALUE", 't': "TRUE_VALUE", 'f': "FALSE_VALUE"}
 
 func (r *jsonReader) scalar(s *api.Shape, v reflect.Value, kind jsontext.Kind, t jsontext.Token) error {
@@ -252,14 +274,7 @@ func (r *jsonReader) scalar(s *api.Shape, v reflect.Value, kind jsontext.Kind, t
 	case api.Structure, api.Union:
 		return serialization("Expected null")
 	case api.Blob:
-		if kind != '"' {
-			return bad
-		}
-		b, err := decodeBase64([]byte(t.String()))
-		if err == nil {
-			v.SetBytes(b)
-		}
-		return err
+		return bad
 	case api.String:
 		if kind != '"' {
 			return bad

@@ -27,6 +27,7 @@ func TestJSONErrors(t *testing.T) {
 		{"PutRecord", `{"Data":"YW!j"}`, "'YW!j' can not be converted to a Blob: Invalid Base64 character: '!'"},
 		{"PutRecord", `{"Data":"Y=Jj"}`, "'Y=Jj' can not be converted to a Blob: Invalid Base64 character: '='"},
 		{"PutRecord", `{"Data":"YWJ="}`, "'YWJ=' can not be converted to a Blob: Invalid last non-pad Base64 character dectected"},
+		{"PutRecord", `{"Data":"YW\nj"}`, "'YW\nj' can not be converted to a Blob: Invalid Base64 character: '\n'"},
 		{"PutRecords", `{"Records":"x"}`, "Expected list or null"},
 		{"PutRecords", `{"Records":{}}`, "Start of structure or map found where not expected."},
 		{"PutRecords", `{"Records":["x"]}`, "Expected null"},
@@ -70,6 +71,10 @@ func TestJSONTolerance(t *testing.T) {
 	if err := (JSON{"1.1"}).Decode(kinesis.Service.Op("CreateStream"), nil, []byte(`{"ShardCount":2.7}`), &create); err != nil || *create.ShardCount != 2 {
 		t.Errorf("2.7 shards: %v, %v", create.ShardCount, err)
 	}
+	put := kinesis.PutRecordInput{}
+	if err := (JSON{"1.1"}).Decode(kinesis.Service.Op("PutRecord"), nil, []byte(`{"Data":"\/\/\u002f/"}`), &put); err != nil || string(put.Data) != "\xff\xff\xff" {
+		t.Errorf("escapes in base64: %q, %v", put.Data, err)
+	}
 	if err := (JSON{"1.1"}).Decode(kinesis.Service.Op("ListStreams"), nil, nil, &kinesis.ListStreamsInput{}); err != nil {
 		t.Errorf("an empty body: %v", err)
 	}
@@ -86,6 +91,16 @@ func TestElementBound(t *testing.T) {
 	}
 	if err := Validate(op, &in); err == nil || !strings.Contains(err.Error(), "at 'records' failed to satisfy constraint: Member must have length less than or equal to 500") {
 		t.Errorf("error of 501 records is %v", err)
+	}
+}
+
+// TestBoundWithoutMaximum: a list whose model has no maximum is bounded all the same.
+func TestBoundWithoutMaximum(t *testing.T) {
+	list := &api.Shape{Kind: api.List, Elem: &api.Shape{Kind: api.Integer}}
+	var in []int32
+	err := decodeJSON(list, []byte("[1"+strings.Repeat(",1", maxElements)+"]"), reflect.ValueOf(&in).Elem())
+	if err == nil || err.Error() != "SerializationException: Request has too many elements" {
+		t.Errorf("error of %d elements is %v", maxElements+1, err)
 	}
 }
 
