@@ -75,6 +75,7 @@ type committer struct {
 	arena   *arena
 	room    *notifier // told when the queue gets shorter; shared with the arena
 	full    func()    // called when memory gets short; must not block
+	waitMax time.Duration
 
 	work      chan struct{} // something is there to commit
 	stopped   chan struct{} // closed when run returns
@@ -96,9 +97,9 @@ type commitStats struct {
 	groups, records, bytes, failed atomic.Uint64
 }
 
-func newCommitter(j *journal, a *arena, room *notifier, full func()) *committer {
+func newCommitter(j *journal, a *arena, room *notifier, waitMax time.Duration, full func()) *committer {
 	c := &committer{
-		journal: j, arena: a, room: room, full: full, nextID: 1,
+		journal: j, arena: a, room: room, full: full, waitMax: waitMax, nextID: 1,
 		work: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	return c
@@ -261,7 +262,7 @@ func (c *committer) commit(g *group) {
 	clear(b[g.n:])
 	k := block{length: uint32(g.n - blockHeader), count: g.count, digest: g.digest.Load()}
 
-	err := c.journal.write(b, &k, g.opened.Add(waitMax))
+	err := c.journal.write(b, &k, g.opened.Add(c.waitMax))
 	if err == nil {
 		c.journal.note(g.parts) // before readers, so before any flush and checkpoint
 		for i := range g.control {

@@ -300,7 +300,7 @@ type roomWait struct {
 func (w *roomWait) wait(ctx context.Context, d *Disk) error {
 	if w.changed == nil {
 		if w.deadline.IsZero() {
-			w.deadline = time.Now().Add(waitMax)
+			w.deadline = time.Now().Add(d.cfg.waitMax)
 		}
 		w.changed = d.room.wait()
 		return nil

@@ -36,6 +36,8 @@ type Config struct {
 
 	Logger *slog.Logger // default slog.Default()
 	Clock  Clock        // default the system's
+
+	waitMax time.Duration // for memory or for a journal file; tests wait less
 }
 
 const (
@@ -71,6 +73,9 @@ func (c *Config) fill() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.waitMax == 0 {
+		c.waitMax = waitMax
 	}
 	if c.Clock == nil {
 		c.Clock = systemClock{time.Now()}
@@ -155,7 +160,7 @@ func Open(cfg Config) (*Disk, error) {
 		bytesMin: first, bytesMax: cfg.JournalFileBytes, nextUse: 1,
 		filled: func() { d.kick(d.keep) }, freed: &notifier{}, nospace: d.space.failed,
 	}
-	d.commit = newCommitter(d.journal, d.arena, room, func() { d.kick(d.pressure) })
+	d.commit = newCommitter(d.journal, d.arena, room, cfg.waitMax, func() { d.kick(d.pressure) })
 
 	if err := d.open(); err != nil {
 		if d.lock != nil {

@@ -169,10 +169,10 @@ func (j *journal) abandon(err error) {
 func (j *journal) note(parts []part) {
 	a := j.active
 	for _, p := range parts {
-		if s := p.shard; s.noted == a {
+		if s := p.shard; s.noted == a.head.use {
 			a.shards[s.notedAt].last = p.last
 		} else {
-			s.noted, s.notedAt = a, len(a.shards)
+			s.noted, s.notedAt = a.head.use, len(a.shards)
 			a.shards = append(a.shards, p)
 		}
 	}
@@ -200,9 +200,11 @@ func (j *journal) takeFree(size int64, deadline time.Time) (*journalFile, error)
 				return f, nil
 			}
 			j.nospace(err)
-			if time.Now().After(deadline) {
-				return nil, noSpaceError(fmt.Errorf("cannot grow the journal: %w", err))
+			err = noSpaceError(fmt.Errorf("cannot grow the journal: %w", err))
+			if !errors.Is(err, ErrNoSpace) || time.Now().After(deadline) {
+				return nil, err
 			}
+			// On a full disk a file may still be freed.
 		}
 		left := time.Until(deadline)
 		if left <= 0 {

@@ -449,8 +449,8 @@ func (r *recovery) applyFrame(f *journalFile, fr frame, raw []byte) error {
 
 // noteIn remembers that a journal file holds a frame of the shard.
 func (s *shard) noteIn(f *journalFile, seq uint64) {
-	if s.noted != f {
-		s.noted, s.notedAt = f, len(f.shards)
+	if s.noted != f.head.use {
+		s.noted, s.notedAt = f.head.use, len(f.shards)
 		f.shards = append(f.shards, part{s, seq})
 	}
 	f.shards[s.notedAt].last = max(f.shards[s.notedAt].last, seq)
@@ -641,10 +641,13 @@ func (r *recovery) finish(chain []*journalFile) error {
 			return err
 		}
 	}
-	j.filesMax++ // a ring that is all in use still gets its fresh file
-	err := j.advance(blockAlign, time.Now().Add(waitMax))
-	j.filesMax--
-	if err != nil {
+	if len(j.free) == 0 && j.files >= j.filesMax {
+		// Start after start found no time for a checkpoint: now there must be one.
+		if err := d.checkpoint(); err != nil {
+			return err
+		}
+	}
+	if err := j.advance(blockAlign, time.Now().Add(waitMax)); err != nil {
 		return err
 	}
 	if err := j.syncHeader(); err != nil {

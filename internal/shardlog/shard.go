@@ -53,8 +53,8 @@ type shard struct {
 
 	waiting atomic.Bool // somebody waits on wake
 
-	noted   *journalFile // the committer's
-	notedAt int
+	noted   uint64 // the committer's: the use of a journal file that lists this shard
+	notedAt int    // and where in its list
 
 	flushing sync.Mutex // held by the one that moves runs to segments; taken before mu
 	unsynced []*segment // guarded by flushing
