@@ -129,7 +129,10 @@ func (s *Service) DeregisterStreamConsumer(ctx context.Context, in *kinesis.Dere
 		return nil, err
 	}
 	err = s.updateConsumer(ctx, st, d.Name, func(d *consumerDoc) error {
-		d.Status, d.Due = kinesis.ConsumerStatusDeleting, s.now().Add(s.cfg.Transition).UnixMilli()
+		// Not before the second of its creation is over: that is in its ARN, and
+		// one registered again under its name must have another.
+		due := max(s.now().Add(s.cfg.Transition).UnixMilli(), d.Created/1000*1000+1000)
+		d.Status, d.Due = kinesis.ConsumerStatusDeleting, due
 		return nil
 	})
 	if err != nil {

@@ -141,13 +141,16 @@ func accountKey(account, region string) string { return accountPrefix + account 
 
 // logID is the name of a shard's log.
 func logID(streamID string, index uint32) shardlog.ID {
-	return shardlog.ID(fmt.Sprintf("kinesis/%s/%d", streamID, index))
+	return shardlog.ID(fmt.Sprintf("%s%d", logPrefix(streamID), index))
 }
+
+// logPrefix begins the names of all logs of a stream.
+func logPrefix(streamID string) string { return "kinesis/" + streamID + "/" }
 
 // shardID is the name that clients know a shard by.
 func shardID(index uint32) string { return fmt.Sprintf("shardId-%012d", index) }
 
-// parseShardID reads "shardId-000000000007", and whatever else AWS takes for it: any prefix, then digits.
+// parseShardID reads "shardId-000000000007", with any number of leading zeros.
 func parseShardID(s string) (uint32, bool) {
 	i := strings.LastIndexByte(s, '-')
 	if i < 0 || i+1 == len(s) {

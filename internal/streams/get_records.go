@@ -3,6 +3,8 @@ package streams
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -45,7 +47,7 @@ func (s *Service) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput) (
 	release := func() { s.releaseAnswer(reserved); freeBatch(b) }
 	if err != nil {
 		release()
-		return nil, err
+		return nil, readError(sh, err)
 	}
 	if !api.Hold(ctx, release) {
 		s.releaseAnswer(reserved) // the records are the caller's
@@ -59,6 +61,19 @@ func (s *Service) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput) (
 	}
 	countGet(st, sh, began, len(records), size, *out.MillisBehindLatest)
 	return out, nil
+}
+
+// readError says of a shard that is gone what its reader has to know: that it
+// expired, or was deleted with its stream.
+func readError(sh *shard, err error) error {
+	st := sh.stream
+	switch {
+	case !errors.Is(err, shardlog.ErrNotFound):
+		return fmt.Errorf("cannot read shard %s: %w", sh.log.ID(), err)
+	case st.doc.Load() == nil:
+		return streamNotFound(st.name.account, st.name.name)
+	}
+	return shardMissing(st, sh.id)
 }
 
 // iterated finds the shard of an iterator, for its owner only.

@@ -95,7 +95,7 @@ func (s *Service) checkSequence(sh *shard, text string) (sequence, error) {
 	if q.created != sh.doc.Load().Created/1000 {
 		return q, invalidArgument("StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid because it did not come from this stream.", text, sh.id, name, account)
 	}
-	if q.counter != endCounter && q.offset() > sh.log.Info().Next {
+	if q.counter == endCounter && sh.doc.Load().State != shardClosed || q.counter != endCounter && q.offset() >= max(1, sh.log.Info().Next) {
 		return q, invalidArgument("StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid.", text, sh.id, name, account)
 	}
 	return q, nil

@@ -47,10 +47,7 @@ func (s *Service) startDue() time.Duration {
 		if due == 0 || s.busy[id] {
 			continue
 		}
-		if fails := s.failing[id]; fails > 0 {
-			due = max(due, now+int64(min(fails, 10))*500)
-		}
-		if due > now {
+		if due = max(due, s.failing[id].again); due > now {
 			wait = min(wait, due-now)
 			continue
 		}
@@ -85,7 +82,8 @@ func (s *Service) step(st *stream) {
 	s.mu.Lock()
 	delete(s.busy, st.id)
 	if err != nil && ctx.Err() == nil {
-		s.failing[st.id]++
+		n := s.failing[st.id].times + 1
+		s.failing[st.id] = failure{n, s.now().UnixMilli() + int64(min(n, 10))*500}
 	} else {
 		delete(s.failing, st.id)
 	}
@@ -152,10 +150,15 @@ func (s *Service) createLogs(ctx context.Context, d *streamDoc, docs []*shardDoc
 	for _, sh := range docs {
 		g.Go(func() error {
 			_, err := s.cfg.Log.Create(ctx, logID(d.ID, sh.Index), shardlog.Options{Retention: d.retention()})
-			if errors.Is(err, shardlog.ErrExists) {
-				return nil // by this step before it was interrupted
+			if !errors.Is(err, shardlog.ErrExists) {
+				return err
 			}
-			return err
+			// By this step before it was interrupted, maybe with another retention.
+			log, err := s.cfg.Log.Shard(logID(d.ID, sh.Index))
+			if err != nil || log.Info().Retention == d.retention() {
+				return err
+			}
+			return s.cfg.Log.SetRetention(ctx, log, d.retention())
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -167,13 +170,9 @@ func (s *Service) createLogs(ctx context.Context, d *streamDoc, docs []*shardDoc
 // finishDelete removes the documents and then the logs. A crash between the two
 // leaves logs that nobody knows, removed at the next start.
 func (s *Service) finishDelete(ctx context.Context, st *stream, d *streamDoc) error {
-	var logs []shardlog.ID
 	err := s.update(ctx, st, func(c *change) error {
-		logs = logs[:0]
 		for _, ch := range s.cfg.Catalog.List(shardPrefix + st.id + "/") {
 			c.write[ch.Key] = nil
-			_, index, _ := parseShardKey(ch.Key)
-			logs = append(logs, logID(st.id, index))
 		}
 		for _, ch := range s.cfg.Catalog.List(consumerPrefix + st.id + "/") {
 			c.write[ch.Key] = nil
@@ -183,6 +182,14 @@ func (s *Service) finishDelete(ctx context.Context, st *stream, d *streamDoc) er
 	})
 	if err != nil {
 		return err
+	}
+	// By name, not by document: a create or reshard that the deletion overtook
+	// made logs that have none.
+	var logs []shardlog.ID
+	for _, sh := range s.cfg.Log.Shards() {
+		if strings.HasPrefix(string(sh.ID()), logPrefix(st.id)) {
+			logs = append(logs, sh.ID())
+		}
 	}
 	return s.deleteLogs(ctx, logs)
 }

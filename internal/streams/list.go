@@ -122,9 +122,6 @@ func (s *Service) ListShards(ctx context.Context, in *kinesis.ListShardsInput) (
 // was created by then and not yet closed; at its horizon a stream's shards are
 // those that were open then, moved up to now when it is younger.
 func (s *Service) filter(st *stream, d *streamDoc, f *kinesis.ShardFilter) (keep func(*shardDoc) bool, after int64, err error) {
-	if f == nil {
-		return nil, -1, nil
-	}
 	horizon := s.now().Add(-d.retention()).UnixMilli()
 	openAt := func(t int64) func(*shardDoc) bool {
 		return func(sh *shardDoc) bool {
@@ -135,6 +132,9 @@ func (s *Service) filter(st *stream, d *streamDoc, f *kinesis.ShardFilter) (keep
 	}
 	closedAfter := func(t int64) func(*shardDoc) bool {
 		return func(sh *shardDoc) bool { return sh.Closed == 0 || sh.Closed > t }
+	}
+	if f == nil {
+		return closedAfter(horizon), -1, nil
 	}
 	if f.Timestamp == nil && (f.Type == kinesis.ShardFilterTypeAtTimestamp || f.Type == kinesis.ShardFilterTypeFromTimestamp) {
 		return nil, 0, invalidArgument("Timestamp must be provided for ShardFilterType %s.", f.Type)

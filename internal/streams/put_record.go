@@ -19,14 +19,10 @@ func (s *Service) PutRecord(ctx context.Context, in *kinesis.PutRecordInput) (*k
 	}
 	p := newPut(1)
 	defer p.free()
-	key := in.PartitionKey
-	if key == nil { // the model lets it out for AUTO distribution
-		if d.Distribution != kinesis.RecordDistributionStrategyAuto {
-			return nil, validation("1 validation error detected: Value null at 'partitionKey' failed to satisfy constraint: Member must not be null")
-		}
-		key = new(string)
+	if in.PartitionKey == nil && d.Distribution != kinesis.RecordDistributionStrategyAuto {
+		return nil, validation("1 validation error detected: Value null at 'partitionKey' failed to satisfy constraint: Member must not be null")
 	}
-	if _, err := p.check(d, 0, key, in.ExplicitHashKey, in.Data); err != nil {
+	if _, err := p.check(d, 0, in.PartitionKey, in.ExplicitHashKey, in.Data); err != nil {
 		if api.IsCode(err, "ValidationException") {
 			err = validation("1 validation error detected: Value at 'data' failed to satisfy constraint: Member must have length less than or equal to %d", d.MaxRecordKiB<<10)
 		}
@@ -51,6 +47,8 @@ func (s *Service) PutRecord(ctx context.Context, in *kinesis.PutRecordInput) (*k
 	case "":
 	case "ProvisionedThroughputExceededException":
 		return nil, throughputExceeded("%s", it.text)
+	case vanished:
+		return nil, streamNotFound(d.Account, d.Name)
 	default:
 		return nil, &api.Error{Code: it.code, Message: it.text, Status: 500}
 	}

@@ -44,6 +44,11 @@ func (s *Service) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput) (
 	began := time.Now()
 	s.put(ctx, st, d, p)
 	p.countPut(st, began, false)
+	for i := range p.items {
+		if p.items[i].code == vanished {
+			return nil, streamNotFound(d.Account, d.Name)
+		}
+	}
 	return p.output(), nil
 }
 
@@ -102,6 +107,12 @@ func (p *put) free() {
 // check takes one record in, or says what is wrong with it.
 func (p *put) check(d *streamDoc, i int, partitionKey, explicitHashKey *string, data []byte) (size int, err error) {
 	it := &p.items[i]
+	if partitionKey == nil { // the model lets it out, for AUTO distribution
+		if d.Distribution != kinesis.RecordDistributionStrategyAuto {
+			return 0, validation("1 validation error detected: Value null at 'records.%d.member.partitionKey' failed to satisfy constraint: Member must not be null", i+1)
+		}
+		partitionKey = new(string)
+	}
 	it.key, it.data = stringBytes(*partitionKey), data
 	size = len(it.key) + len(data)
 	if size > int(d.MaxRecordKiB)<<10 {
@@ -176,7 +187,8 @@ func (p *put) route(s *Service, st *stream, d *streamDoc, r *route, first bool) 
 			at = r.find(it.hash)
 		}
 		if at < 0 {
-			it.code, it.text = "InternalFailure", "Internal service failure."
+			it.code = s.lost(st)
+			it.text = "Internal service failure."
 			continue
 		}
 		it.shard = r.shards[at]
@@ -242,18 +254,40 @@ func (p *put) settle(s *Service) (left int) {
 			default:
 				it.part = done
 				it.code, it.text = "InternalFailure", "Internal service failure."
-				if errors.Is(part.Err, shardlog.ErrOverloaded) {
+				switch {
+				case errors.Is(part.Err, shardlog.ErrOverloaded):
 					it.code, it.text = "ProvisionedThroughputExceededException", "Rate exceeded for the log of this server."
+				case errors.Is(part.Err, shardlog.ErrNotFound):
+					it.code = s.lost(sh.stream)
 				}
 			}
 		}
 		if part.Err == nil {
 			sh.usage.put(len(part.Records), bytes)
-		} else if !sealed {
+		} else if !sealed && !gone(part.Err) {
 			s.cfg.Logger.Error("cannot store records", "shard", part.Shard.ID(), "records", len(part.Records), "err", part.Err)
 		}
 	}
 	return left
+}
+
+// vanished is the code of a record that found its stream deleted. A PutRecords
+// in which that happens is refused as a whole: nothing of it can be read.
+const vanished = "ResourceNotFoundException"
+
+// lost is the code of a record for which there is no shard: the stream has just
+// been deleted, or that is our fault.
+func (s *Service) lost(st *stream) string {
+	if d := st.doc.Load(); d == nil || d.Status == kinesis.StreamStatusDeleting {
+		return vanished
+	}
+	return "InternalFailure"
+}
+
+// gone says that an append failed because the caller or the stream went away,
+// which is nobody's fault.
+func gone(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, shardlog.ErrNotFound)
 }
 
 // fail ends the items that would have to be tried again.

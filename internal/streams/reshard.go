@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rheostream/rheo/internal/api/kinesis"
 )
@@ -82,13 +83,10 @@ func (s *Service) beginRound(ctx context.Context, st *stream, d *streamDoc, ops 
 		}
 	}
 	s.mu.RUnlock()
-	// Children are created at least a second after their parents close, so that
-	// their sequence numbers, which begin with it, are the greater ones.
-	created := s.now().Add(2 * time.Second).UnixMilli()
 	var children []*shardDoc
 	next := d.NextShard
 	child := func(start, end hashKey, parents ...uint32) {
-		c := &shardDoc{Index: next, Created: created, Start: start, End: end, State: shardPending, Parent: &parents[0]}
+		c := &shardDoc{Index: next, Created: s.now().UnixMilli(), Start: start, End: end, State: shardPending, Parent: &parents[0]}
 		if len(parents) > 1 {
 			c.Adjacent = &parents[1]
 		}
@@ -115,8 +113,8 @@ func (s *Service) beginRound(ctx context.Context, st *stream, d *streamDoc, ops 
 		return err
 	}
 	return s.update(ctx, st, func(c *change) error {
-		if c.doc.NextShard != d.NextShard || c.doc.Reshard == nil {
-			return nil // deleted meanwhile, or done by someone else: look again
+		if c.doc.NextShard != d.NextShard || c.doc.Reshard == nil || c.doc.RetentionHours != d.RetentionHours {
+			return nil // deleted meanwhile, or done by someone else, or the logs are not as they should be: look again
 		}
 		c.doc.NextShard = next
 		for p, pd := range docs {
@@ -135,21 +133,38 @@ func (s *Service) beginRound(ctx context.Context, st *stream, d *streamDoc, ops 
 
 // finishRound is steps 3 and 4.
 func (s *Service) finishRound(ctx context.Context, st *stream, sealing, pending []*shard) error {
+	// Side by side: puts to the first wait until the last is sealed.
+	var g errgroup.Group
+	g.SetLimit(64)
 	for _, sh := range sealing {
-		if _, err := s.cfg.Log.Seal(ctx, sh.log); err != nil {
-			return fmt.Errorf("cannot seal shard %s: %w", sh.log.ID(), err)
-		}
+		g.Go(func() error {
+			if _, err := s.cfg.Log.Seal(ctx, sh.log); err != nil {
+				return fmt.Errorf("cannot seal shard %s: %w", sh.log.ID(), err)
+			}
+			return nil
+		})
 	}
-	now := s.now()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	now := s.now().UnixMilli()
+	// Sequence numbers begin with the shard's creation, and clients compare them
+	// as integers. So children are created at least a second after their parents
+	// closed, and after they were created: rounds that follow each other faster
+	// run ahead of the clock. (Nothing has been put into them yet.)
+	created := now + 1000
+	for _, sh := range sealing {
+		created = max(created, sh.doc.Load().Created+1000)
+	}
 	return s.update(ctx, st, func(c *change) error {
 		for _, sh := range sealing {
 			d := *sh.doc.Load()
-			d.State, d.Closed = shardClosed, now.UnixMilli()
+			d.State, d.Closed = shardClosed, now
 			c.write[shardKey(st.id, sh.index)] = encode(d)
 		}
 		for _, sh := range pending {
 			d := *sh.doc.Load()
-			d.State = shardOpen
+			d.State, d.Created = shardOpen, created
 			c.write[shardKey(st.id, sh.index)] = encode(d)
 		}
 		return nil

@@ -69,7 +69,13 @@ type Service struct {
 	streams map[streamName]*stream // mu
 	byID    map[string]*stream     // mu
 	busy    map[string]bool        // mu; stream ids that a lifecycle step works on
-	failing map[string]int         // mu; how often in a row a stream's step failed
+	failing map[string]failure     // mu; streams whose last step failed
+}
+
+// failure says how often in a row a stream's step failed and when to try again, ms.
+type failure struct {
+	times int
+	again int64
 }
 
 type streamName struct{ account, region, name string }
@@ -134,7 +140,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		streams: map[streamName]*stream{},
 		byID:    map[string]*stream{},
 		busy:    map[string]bool{},
-		failing: map[string]int{},
+		failing: map[string]failure{},
 	}
 	if err := s.reconcile(ctx); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -50,7 +51,6 @@ func (s *Service) setRetention(ctx context.Context, name, arn *string, hours int
 	case hours > retentionMaxHours:
 		return invalidArgument("Maximum allowed retention period is %d hours. Requested retention period (%d hours) is too long.", retentionMaxHours, hours)
 	}
-	same := false
 	err = s.update(ctx, st, func(c *change) error {
 		if err := active(c.doc); err != nil {
 			return err
@@ -59,14 +59,14 @@ func (s *Service) setRetention(ctx context.Context, name, arn *string, hours int
 			e := err.(*api.Error)
 			return invalidArgument(e.Message, d.Name)
 		}
-		same = c.doc.RetentionHours == hours
 		c.doc.RetentionHours = hours
 		return nil
 	})
-	if err != nil || same {
+	if err != nil {
 		return err
 	}
-	// The document leads. A crash before the log follows is made up for at the next start.
+	// The document leads. A crash before the log follows is made up for at the
+	// next start, an error by repeating the call.
 	s.mu.RLock()
 	logs := make([]shardlog.Shard, 0, len(st.shards))
 	for _, sh := range st.shards {
@@ -74,7 +74,11 @@ func (s *Service) setRetention(ctx context.Context, name, arn *string, hours int
 	}
 	s.mu.RUnlock()
 	for _, log := range logs {
-		if err := s.cfg.Log.SetRetention(ctx, log, time.Duration(hours)*time.Hour); err != nil {
+		want := time.Duration(hours) * time.Hour
+		if log.Info().Retention == want {
+			continue
+		}
+		if err := s.cfg.Log.SetRetention(ctx, log, want); err != nil && !errors.Is(err, shardlog.ErrNotFound) {
 			return err
 		}
 	}
@@ -177,8 +181,12 @@ func (s *Service) UpdateStreamMode(ctx context.Context, in *kinesis.UpdateStream
 				if err := s.advantage(c.doc.Account, c.doc.Region); err != nil {
 					return err
 				}
-				c.doc.WarmMiBps = *in.WarmThroughputMiBps
+				if err := s.warmUp(c, st, *in.WarmThroughputMiBps); err != nil {
+					return err
+				}
 			}
+			// What the stream had may be what it needs: it is not merged before a day has been seen.
+			c.doc.PeakBytesPerSec, c.doc.PeakAt = 0, now
 		} else {
 			c.doc.WarmMiBps, c.doc.Distribution = 0, ""
 		}
@@ -225,13 +233,8 @@ func (s *Service) UpdateStreamWarmThroughput(ctx context.Context, in *kinesis.Up
 		if err := s.advantage(c.doc.Account, c.doc.Region); err != nil {
 			return err
 		}
-		c.doc.WarmMiBps = *in.WarmThroughputMiBps
-		if more := int(c.doc.WarmMiBps) - len(st.route.Load().shards); more > 0 {
-			if err := s.shardQuota(s.quota(c.doc.Account, c.doc.Region), c.doc.Account, c.doc.Region, more); err != nil {
-				return err
-			}
-			c.doc.Reshard = &reshardDoc{Target: int(c.doc.WarmMiBps)}
-			c.doc.Status, c.doc.Due = kinesis.StreamStatusUpdating, s.now().Add(s.cfg.Transition).UnixMilli()
+		if err := s.warmUp(c, st, *in.WarmThroughputMiBps); err != nil {
+			return err
 		}
 		out.WarmThroughput = &kinesis.WarmThroughputObject{TargetMiBps: &c.doc.WarmMiBps, CurrentMiBps: &d.WarmMiBps}
 		return nil
@@ -241,6 +244,21 @@ func (s *Service) UpdateStreamWarmThroughput(ctx context.Context, in *kinesis.Up
 	}
 	s.settle(ctx, st.name)
 	return out, nil
+}
+
+// warmUp makes a change that gives the stream a shard per MiB/s.
+func (s *Service) warmUp(c *change, st *stream, mibps int32) error {
+	c.doc.WarmMiBps = mibps
+	more := int(mibps) - len(st.route.Load().shards)
+	if more <= 0 {
+		return nil
+	}
+	if err := s.shardQuota(s.quota(c.doc.Account, c.doc.Region), c.doc.Account, c.doc.Region, more); err != nil {
+		return err
+	}
+	c.doc.Reshard = &reshardDoc{Target: int(mibps)}
+	c.doc.Status, c.doc.Due = kinesis.StreamStatusUpdating, s.now().Add(s.cfg.Transition).UnixMilli()
+	return s.touchAccount(c, c.doc.Account, c.doc.Region)
 }
 
 func warm(d *streamDoc) *kinesis.WarmThroughputObject {

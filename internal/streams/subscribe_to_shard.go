@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -37,6 +36,9 @@ func (s *Service) SubscribeToShard(ctx context.Context, in *kinesis.SubscribeToS
 	if d.Status != kinesis.ConsumerStatusActive {
 		return nil, inUse("Consumer %s with creation timestamp %s under stream: %s , account %s is not in ACTIVE status.",
 			d.Name, time.UnixMilli(d.Created).UTC().Format(time.RFC3339), st.name.name, st.name.account)
+	}
+	if sd := st.doc.Load(); sd == nil || sd.Status == kinesis.StreamStatusDeleting {
+		return nil, streamNotFound(st.name.account, st.name.name)
 	}
 	sh, err := s.visibleShard(st, *in.ShardId)
 	if err != nil {
@@ -273,8 +275,5 @@ func (sub *subscription) readError(err error) error {
 	if e, ok := context.Cause(sub.ctx).(*api.Error); ok {
 		return e
 	}
-	if st := sub.sh.stream; st.doc.Load() == nil {
-		return streamNotFound(st.name.account, st.name.name)
-	}
-	return fmt.Errorf("cannot read shard %s: %w", sub.sh.log.ID(), err)
+	return readError(sub.sh, err)
 }
