@@ -30,6 +30,20 @@ var (
 		Message: "The request body came too slowly."}
 )
 
+// timeBody gives the body its time before anything is decided: net/http reads what
+// is left of a body after a refusal, too, and would wait for it for ever.
+func (x *exchange) timeBody() {
+	if x.r.ContentLength != 0 {
+		x.bodyDeadline(max(x.r.ContentLength, 0))
+	}
+}
+
+func (x *exchange) bodyDeadline(n int64) {
+	x.control().SetReadDeadline(x.start.Add(bodyGrace + time.Duration(n)*time.Second/bodyBytesPerSecond))
+}
+
+func (x *exchange) control() *http.ResponseController { return http.NewResponseController(x.w) }
+
 // readBody reads the body into memory reserved before: by the declared length,
 // or as it grows. A caller who is too slow or stops half way is let go.
 func (x *exchange) readBody() error {
@@ -48,8 +62,6 @@ func (x *exchange) readBody() error {
 	if declared == 0 {
 		return nil
 	}
-	control := http.NewResponseController(x.w)
-	begin := time.Now()
 	var err error
 	for err == nil && int64(len(*x.body)) != declared {
 		if int64(len(*x.body)) == room { // of unknown length, and longer than we thought
@@ -63,15 +75,16 @@ func (x *exchange) readBody() error {
 			x.grow(int(room))
 		}
 		b := *x.body
-		expected := max(declared, int64(len(b)))
-		control.SetReadDeadline(begin.Add(bodyGrace + time.Duration(expected)*time.Second/bodyBytesPerSecond))
+		if declared < 0 {
+			x.bodyDeadline(int64(len(b)))
+		}
 		var n int
 		n, err = x.r.Body.Read(b[len(b):room])
 		*x.body = b[:len(b)+n]
 	}
-	control.SetReadDeadline(time.Time{})
 	switch {
 	case err == nil || err == io.EOF && (declared < 0 || int64(len(*x.body)) == declared):
+		x.control().SetReadDeadline(time.Time{}) // an operation takes the time that it takes
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		x.w.Header().Set("Connection", "close")
