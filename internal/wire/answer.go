@@ -124,7 +124,7 @@ func (x *exchange) head(a Answer) http.Header {
 // is alive, and is reset when its deadline passes.
 func (x *exchange) write(b []byte) error {
 	if x.r.ProtoMajor == 2 && len(b) > 4<<10 {
-		control := http.NewResponseController(x.w)
+		control := x.control()
 		control.SetWriteDeadline(time.Now().Add(writeTimeout + time.Duration(len(b))*time.Second/bodyBytesPerSecond))
 		defer control.SetWriteDeadline(time.Time{})
 	}

@@ -21,7 +21,7 @@ func (x *exchange) pump(a Answer, out any) error {
 	defer cancel()
 	defer context.AfterFunc(x.draining, cancel)()
 
-	control := http.NewResponseController(x.w)
+	control := x.control()
 	messages := EventWriter{Codec: x.route.codec, Op: x.route.op}
 	buf := getBuffer(0)
 	defer func() { putBuffer(buf) }()
