@@ -40,8 +40,7 @@ func report(w io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if errors.Is(err, context.Canceled) {
-		fmt.Fprintln(w, "rheo: interrupted")
+	if errors.Is(err, context.Canceled) { // who sent the signal knows
 		return exitInterrupted
 	}
 	var e smithy.APIError

@@ -26,7 +26,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	c := root()
 	understood := false
-	c.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
+	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		err := c.ValidateFlagGroups() // cobra would, but only after this
+		understood = err == nil
+		return err
+	}
 	c.SetArgs(args)
 	c.SetIn(stdin)
 	c.SetOut(stdout)
@@ -49,6 +53,6 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	c.AddCommand(newServe(), newConfig(), newStreams(), newCall(), newKey(), newVersion())
+	c.AddCommand(newServe(), newConfig(), newCA(), newStreams(), newPut(), newTail(), newBench(), newCall(), newKey(), newVersion())
 	return c
 }
