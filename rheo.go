@@ -17,6 +17,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
@@ -203,7 +204,6 @@ func (s *Server) listen(c Config) error {
 
 // makeStreams makes the configured streams, by the way that any call takes.
 func makeStreams(c Config, calls *call.Calls) error {
-	// The account's rates are for clients; a long list has to get through at once.
 	caller := &api.Caller{Account: defaultAccount, Region: c.Region, Principal: "arn:aws:iam::" + defaultAccount + ":root", RequestID: "start"}
 	if len(c.Keys) > 0 {
 		caller.Account = c.Keys[0].Account
@@ -217,12 +217,9 @@ func makeStreams(c Config, calls *call.Calls) error {
 		}
 		for {
 			_, err := calls.Do(context.Background(), caller, kinesis.Service.Op("CreateStream"), in)
-			if api.IsCode(err, "LimitExceededException") {
-				var e *api.Error
-				if errors.As(err, &e) && (e.Message == "Rate exceeded" || e.Message == "Rate exceeded.") {
-					time.Sleep(200 * time.Millisecond) // the account's call rate comes back
-					continue
-				}
+			if rateExceeded(err) {
+				time.Sleep(200 * time.Millisecond) // the account's call rate comes back by the second
+				continue
 			}
 			if err != nil && !api.IsCode(err, "ResourceInUseException") {
 				return fmt.Errorf("cannot make stream %s: %w", st.Name, err)
@@ -231,6 +228,11 @@ func makeStreams(c Config, calls *call.Calls) error {
 		}
 	}
 	return nil
+}
+
+func rateExceeded(err error) bool {
+	var e *api.Error
+	return errors.As(err, &e) && e.Code == "LimitExceededException" && strings.HasPrefix(e.Message, "Rate exceeded")
 }
 
 // measure shows the log's figures with the metrics.

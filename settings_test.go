@@ -1,6 +1,7 @@
 package rheo_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,6 +110,19 @@ func TestServerRefusesTheWorldWithoutKeys(t *testing.T) {
 	if _, err := rheo.New(rheo.Config{Host: "0.0.0.0"}); err == nil || !strings.Contains(err.Error(), "loopback only") {
 		t.Errorf("%v", err)
 	}
+}
+
+// A list of streams that is longer than the account's call rate is made all the same.
+func TestServerMakesManyStreams(t *testing.T) {
+	var c rheo.Config
+	for i := range 12 {
+		c.Streams = append(c.Streams, rheo.InitialStream{Name: fmt.Sprint("s", i), Shards: 1})
+	}
+	s, err := rheo.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
 }
 
 // Two servers fit in one process, and nothing is left of one in memory.
