@@ -285,6 +285,9 @@ func (s *Service) upkeep() {
 		if d == nil || now.Sub(time.UnixMilli(sd.Closed)) < d.retention() {
 			continue
 		}
+		if s.hasParent(id, &sd) {
+			continue // the older goes first: a closed shard always has its children
+		}
 		err := s.cfg.Catalog.Commit(ctx, catalog.Txn{Expect: map[string]uint64{ch.Key: ch.Version}, Write: map[string]json.RawMessage{ch.Key: nil}})
 		if err == nil {
 			err = s.deleteLogs(ctx, []shardlog.ID{logID(id, index)})
@@ -293,6 +296,18 @@ func (s *Service) upkeep() {
 			s.cfg.Logger.Error("cannot remove an expired shard", "stream", d.Name, "shard", shardID(index), "err", err)
 		}
 	}
+}
+
+// hasParent says whether one of a shard's parents is still there.
+func (s *Service) hasParent(streamID string, d *shardDoc) bool {
+	for _, p := range []*uint32{d.Parent, d.Adjacent} {
+		if p != nil {
+			if _, _, ok := s.cfg.Catalog.Get(shardKey(streamID, *p)); ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // checkTags holds AWS's rules for tags: 50, keys of 128, values of 256

@@ -269,3 +269,34 @@ func TestSubscribeWhileDeleting(t *testing.T) {
 		wantCode(w.t, err, "ResourceNotFoundException")
 	})
 }
+
+// A subscription that has to wait for capacity or memory sleeps, and says so in heartbeats.
+func TestHeartbeatsWhileHeldBack(t *testing.T) {
+	inTime(t, Config{Limits: 0.01}, func(w *world) {
+		w.create("s", 1)
+		consumer := w.register("s", "c")
+		sh := w.byStream("s").shards[0]
+		put := []shardlog.Put{{Shard: sh.log, Records: []shardlog.Record{{Data: make([]byte, 256<<10)}}}}
+		for range 2 {
+			w.log.Append(w.ctx(), put)
+		}
+		out, err := w.SubscribeToShard(w.ctx(), &kinesis.SubscribeToShardInput{ConsumerARN: &consumer, ShardId: new(shard0), StartingPosition: &kinesis.StartingPosition{Type: "TRIM_HORIZON"}})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		defer out.EventStream.Close()
+		began := time.Now()
+		for range 5 {
+			e, err := out.EventStream.Next(w.ctx())
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if n := len(e.(*kinesis.SubscribeToShardEvent).Records); n > 0 && time.Since(began) > 0 {
+				w.t.Errorf("%d records after %s of a debt of 25 s", n, time.Since(began))
+			}
+		}
+		if took := time.Since(began); took != 4*heartbeatEvery {
+			w.t.Errorf("five events took %s", took)
+		}
+	})
+}

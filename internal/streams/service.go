@@ -298,6 +298,9 @@ func (s *Service) applyShard(ch catalog.Change) (*stream, error) {
 	st := s.viewOf(id)
 	if ch.Doc == nil {
 		delete(st.shards, index)
+		if m := st.metrics.Load(); m != nil {
+			m.DropShard(shardID(index))
+		}
 		return st, nil
 	}
 	d := new(shardDoc)

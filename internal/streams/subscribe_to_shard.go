@@ -119,21 +119,22 @@ func (l *subscriptions) end() {
 
 // subscription is one event stream; wire pulls it with Next, one caller at a time.
 type subscription struct {
-	s       *Service
-	sh      *shard
-	subs    *subscriptions
-	metrics *metrics.Consumer
-	ctx     context.Context // ends with an *api.Error as its cause, or with the server
-	cancel  context.CancelCauseFunc
-	began   time.Time
-	next    shardlog.Offset
-	batch   *shardlog.Batch // pooled; held while an event that aliases it is with the caller
-	held    int64           // reserved for that event
-	sealed  bool            // the last read came to the shard's end
-	event   kinesis.SubscribeToShardEvent
-	bytes   bucket
-	last    time.Time // when the last event was given
-	atEnd   bool
+	s           *Service
+	sh          *shard
+	subs        *subscriptions
+	metrics     *metrics.Consumer
+	ctx         context.Context // ends with an *api.Error as its cause, or with the server
+	cancel      context.CancelCauseFunc
+	began       time.Time
+	next        shardlog.Offset
+	batch       *shardlog.Batch // pooled; held while an event that aliases it is with the caller
+	held        int64           // reserved for that event
+	nextArrival int64           // of the record at next, as far as the last event knew
+	sealed      bool            // the last read came to the shard's end
+	event       kinesis.SubscribeToShardEvent
+	bytes       bucket
+	last        time.Time // when the last event was given
+	atEnd       bool
 }
 
 func (sub *subscription) Close() error {
@@ -155,12 +156,20 @@ func (sub *subscription) Next(ctx context.Context) (any, error) {
 			return nil, err
 		}
 		pause := sub.pace(now)
+		var allowed int
+		var reserved int64
 		if pause == 0 {
-			allowed, reserved := sub.s.reserveAnswer(eventBytesMax)
-			if allowed == 0 {
-				sub.wait(ctx, now, memoryPause)
-				continue
+			if allowed, reserved = sub.s.reserveAnswer(eventBytesMax); allowed == 0 {
+				pause = memoryPause
 			}
+		}
+		if pause > 0 && now.Sub(sub.last) >= heartbeatEvery {
+			// Held back for so long that the client must hear of us.
+			sub.batch = batches.Get().(*shardlog.Batch)
+			*sub.batch = shardlog.Batch{Buf: sub.batch.Buf[:0], Next: sub.next, NextArrival: sub.nextArrival}
+			return sub.give(now, nil), nil
+		}
+		if pause == 0 {
 			sub.batch = batches.Get().(*shardlog.Batch)
 			err := sub.sh.log.Read(ctx, sub.next, eventRecordsMax, allowed, sub.batch)
 			sub.held = sub.s.trimAnswer(sub.batch, reserved)
@@ -244,7 +253,7 @@ func (sub *subscription) wait(ctx context.Context, now time.Time, pause time.Dur
 func (sub *subscription) give(now time.Time, children []kinesis.ChildShard) *kinesis.SubscribeToShardEvent {
 	records, size := sub.s.clientRecords(sub.sh, sub.batch)
 	sub.bytes.tokens -= float64(size)
-	sub.next, sub.last = sub.batch.Next, now
+	sub.next, sub.nextArrival, sub.last = sub.batch.Next, sub.batch.NextArrival, now
 	sub.event = kinesis.SubscribeToShardEvent{Records: records, MillisBehindLatest: new(sub.s.behind(sub.batch)), ChildShards: children}
 	countEvent(sub.metrics, len(records), size, *sub.event.MillisBehindLatest)
 	if children != nil {
