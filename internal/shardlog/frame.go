@@ -179,7 +179,7 @@ func (f *frame) record(r *Record, marks *[]ProducerMark) {
 	}
 }
 
-// payload is what a frame counts for in a Read's byte limit.
+// framePayload is what a frame counts for in a Read's byte limit.
 func framePayload(b []byte) int {
 	n := len(b) - frameFixed
 	if b[offFlags]&flagEncrypted != 0 {

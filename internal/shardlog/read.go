@@ -347,11 +347,12 @@ func (g *gather) copyRun(r *run) {
 	used := 0
 	for used < len(raw) {
 		f := raw[used:]
+		f = f[:le.Uint32(f[offLength:])]
 		if !g.take(framePayload(f)) {
 			g.full, g.nextAt = true, r.arrival
 			break
 		}
-		used += int(le.Uint32(f[offLength:]))
+		used += len(f)
 		g.next = le.Uint64(f[offSeq:]) + 1
 	}
 	if g.full && used < len(raw) {

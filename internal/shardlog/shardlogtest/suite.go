@@ -207,11 +207,25 @@ func testRoundTrip(t *testing.T, f Fixture) {
 
 func testReadLimits(t *testing.T, f Fixture) {
 	l := open(t, f)
-	s := create(t, l, "s")
-	var at []shardlog.Offset
+	var data []string
 	for i := range 10 {
-		at = append(at, put(t, l, s, strings.Repeat(fmt.Sprint(i), 99))...) // 100 bytes with the key
+		data = append(data, strings.Repeat(fmt.Sprint(i), 99)) // 100 bytes with the key
 	}
+	t.Run("SinglePuts", func(t *testing.T) {
+		s := create(t, l, "single")
+		var at []shardlog.Offset
+		for _, d := range data {
+			at = append(at, put(t, l, s, d)...)
+		}
+		readLimits(t, s, at)
+	})
+	t.Run("OnePut", func(t *testing.T) {
+		s := create(t, l, "one")
+		readLimits(t, s, put(t, l, s, data...))
+	})
+}
+
+func readLimits(t *testing.T, s shardlog.Shard, at []shardlog.Offset) {
 	var b shardlog.Batch
 	for _, c := range []struct {
 		from                shardlog.Offset
