@@ -382,16 +382,21 @@ func (s *Service) lookup(ctx context.Context, name, arn *string) (*stream, *stre
 	return nil, nil, streamNotFound(n.account, n.name)
 }
 
-// parseStreamARN reads arn:<partition>:kinesis:<region>:<account>:stream/<name>,
-// with or without "/consumer/..." behind it.
+// parseStreamARN reads arn:<partition>:kinesis:<region>:<account>:stream/<name>.
+// One whose partition is not its region's names nothing: its region comes back as "".
 func parseStreamARN(arn string) (account, region, name string, ok bool) {
 	p := strings.SplitN(arn, ":", 6)
-	if len(p) != 6 || p[0] != "arn" || p[2] != "kinesis" || p[1] != partition(p[3]) {
+	if len(p) != 6 || p[0] != "arn" || p[2] != "kinesis" {
 		return "", "", "", false
 	}
 	name, ok = strings.CutPrefix(p[5], "stream/")
-	name, _, _ = strings.Cut(name, "/")
-	return p[4], p[3], name, ok && name != ""
+	if !ok || name == "" || strings.Contains(name, "/") {
+		return "", "", "", false
+	}
+	if region = p[3]; p[1] != partition(region) {
+		region = ""
+	}
+	return p[4], region, name, true
 }
 
 // A change is a transaction in the making that centres on one stream.
