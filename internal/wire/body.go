@@ -17,8 +17,9 @@ const (
 	// A body has bodyGrace plus the time that it takes at bodyBytesPerSecond.
 	bodyGrace          = 20 * time.Second
 	bodyBytesPerSecond = 32 << 10
-	// chunkedBytes is what is reserved for a body of unknown length, for a start.
-	chunkedBytes = 64 << 10
+	// firstBytes is what is reserved for a body for a start, and what a sender who
+	// stalls can hold; a PutRecords of usual size needs no more than two steps.
+	firstBytes = 256 << 10
 )
 
 var (
@@ -44,16 +45,17 @@ func (x *exchange) bodyDeadline(n int64) {
 
 func (x *exchange) control() *http.ResponseController { return http.NewResponseController(x.w) }
 
-// readBody reads the body into memory reserved before: by the declared length,
-// or as it grows. A caller who is too slow or stops half way is let go.
+// readBody reads the body into memory reserved before, as it comes: what is
+// only announced holds nothing, or a few sockets that send no body would keep
+// everyone else out. A caller who is too slow or stops half way is let go.
 func (x *exchange) readBody() error {
 	declared := x.r.ContentLength
 	if declared > bodyBytesMax {
 		return errTooLarge
 	}
-	room := declared
-	if declared < 0 {
-		room = chunkedBytes
+	room := int64(firstBytes)
+	if declared >= 0 {
+		room = min(room, declared)
 	}
 	if err := x.reserve(room); err != nil {
 		return err
@@ -64,14 +66,18 @@ func (x *exchange) readBody() error {
 	}
 	var err error
 	for err == nil && int64(len(*x.body)) != declared {
-		if int64(len(*x.body)) == room { // of unknown length, and longer than we thought
+		if int64(len(*x.body)) == room { // there is more than was reserved
 			if room == bodyBytesMax {
 				return errTooLarge
 			}
-			if err := x.reserve(min(room, bodyBytesMax-room)); err != nil {
+			larger := min(4*room, bodyBytesMax)
+			if declared >= 0 {
+				larger = min(larger, declared)
+			}
+			if err := x.reserve(larger - room); err != nil {
 				return err
 			}
-			room = min(2*room, bodyBytesMax)
+			room = larger
 			x.grow(int(room))
 		}
 		b := *x.body

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -167,19 +168,56 @@ func TestBodyOfUnknownLength(t *testing.T) {
 	}
 }
 
-// TestMemory: a body for which there is no memory is not read.
+// TestMemory: a body for which there is no memory is read no further.
 func TestMemory(t *testing.T) {
 	h, _ := testHandler(t, func(c *HandlerConfig) { c.Memory = NewBudget(1 << 20) })
 	r := request("http://localhost/", "PutRecord", putBody)
 	r.ContentLength = 600 << 10
-	read := false
-	r.Body = io.NopCloser(readerFunc(func(p []byte) (int, error) { read = true; return 0, io.EOF }))
+	read := 0
+	r.Body = io.NopCloser(readerFunc(func(p []byte) (int, error) { read += len(p); return len(p), nil }))
 	resp := do(h, r)
-	if body := readAll(t, resp); resp.StatusCode != 503 || !strings.HasPrefix(body, `{"__type":"ServiceUnavailable"`) || read {
-		t.Fatalf("%s %s, read: %v", resp.Status, body, read)
+	if body := readAll(t, resp); resp.StatusCode != 503 || !strings.HasPrefix(body, `{"__type":"ServiceUnavailable"`) || read > firstBytes {
+		t.Fatalf("%s %s, read: %d", resp.Status, body, read)
 	}
 	if resp := do(h, request("http://localhost/", "PutRecord", putBody)); resp.StatusCode != 200 {
 		t.Fatal(readAll(t, resp))
+	}
+}
+
+// TestAnnouncedBodiesHoldLittle: senders that announce large bodies and send
+// nothing do not keep the others out.
+func TestAnnouncedBodiesHoldLittle(t *testing.T) {
+	h, _ := testHandler(t, func(c *HandlerConfig) { c.Memory = NewBudget(64 << 20) })
+	stalled, stop := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	for range 40 {
+		r := request("http://localhost/", "PutRecord", putBody)
+		r.ContentLength = bodyBytesMax
+		first := true
+		r.Body = io.NopCloser(readerFunc(func(p []byte) (int, error) {
+			if first {
+				stalled <- struct{}{}
+				<-stop
+				first = false
+			}
+			return 0, io.ErrUnexpectedEOF
+		}))
+		wg.Go(func() {
+			defer func() { recover() }() // the connection is given up
+			do(h, r)
+		})
+	}
+	for range 40 {
+		<-stalled
+	}
+	resp := do(h, request("http://localhost/", "PutRecord", putBody))
+	if resp.StatusCode != 200 {
+		t.Error(readAll(t, resp))
+	}
+	close(stop)
+	wg.Wait()
+	if used := h.Memory.Used(); used != 0 {
+		t.Errorf("%d bytes of memory are still taken", used)
 	}
 }
 
