@@ -89,7 +89,7 @@ type Server struct {
 
 // New starts a server: the log is open and recovered, the ports are taken and
 // requests are answered when it returns.
-func New(c Config) (s *Server, err error) {
+func New(c Config) (*Server, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -108,15 +108,17 @@ func New(c Config) (s *Server, err error) {
 	if len(c.Keys) == 0 && !isLoopback(c.Host) {
 		return nil, fmt.Errorf("without access keys rheo listens on loopback only, not on %s: anyone who reaches it could do anything. Configure keys (--keys ID:SECRET or --keys-file)", c.Host)
 	}
-	s = &Server{logger: c.Logger, failed: make(chan error, 2), open: len(c.Keys) == 0}
-	defer func() {
-		if err != nil {
-			s.Close()
-			s = nil
-		}
-	}()
+	s := &Server{logger: c.Logger, failed: make(chan error, 2), open: len(c.Keys) == 0}
+	if err := s.start(c); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// start opens and wires all parts; after an error Close closes those that are open.
+func (s *Server) start(c Config) (err error) {
 	if err := s.openStorage(c); err != nil {
-		return nil, err
+		return err
 	}
 	registry := metrics.New()
 	s.measure(registry)
@@ -130,13 +132,13 @@ func New(c Config) (s *Server, err error) {
 		Limits: limits, ShardLimit: c.ShardLimit, OnDemandLimit: c.OnDemandLimit,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	calls := call.New(call.Config{Limits: c.Limits, Log: c.Logger, Metrics: registry})
 	calls.Register(kinesis.Service, call.Kinesis, s.streams)
 	verifier, err := auth.New(auth.Config{Keys: c.Keys})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.handler = wire.NewHandler(wire.HandlerConfig{
 		Services: []*api.Service{kinesis.Service}, Auth: verifier, Calls: calls, Metrics: registry,
@@ -144,9 +146,9 @@ func New(c Config) (s *Server, err error) {
 		Hosts:  c.Names, Origins: c.Origins, Version: Version, Log: c.Logger,
 	})
 	if err := makeStreams(c, calls); err != nil {
-		return nil, err
+		return err
 	}
-	return s, s.listen(c)
+	return s.listen(c)
 }
 
 func (s *Server) openStorage(c Config) (err error) {
@@ -215,8 +217,12 @@ func makeStreams(c Config, calls *call.Calls) error {
 		} else {
 			in.StreamModeDetails = &kinesis.StreamModeDetails{StreamMode: kinesis.StreamModeOnDemand}
 		}
+		op := kinesis.Service.Op("CreateStream")
+		if err := wire.Validate(op, in); err != nil {
+			return fmt.Errorf("cannot make stream %s: %w", st.Name, err)
+		}
 		for {
-			_, err := calls.Do(context.Background(), caller, kinesis.Service.Op("CreateStream"), in)
+			_, err := calls.Do(context.Background(), caller, op, in)
 			if rateExceeded(err) {
 				time.Sleep(200 * time.Millisecond) // the account's call rate comes back by the second
 				continue

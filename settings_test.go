@@ -2,8 +2,10 @@ package rheo_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -139,5 +141,47 @@ func TestServerInMemory(t *testing.T) {
 	defer b.Close()
 	if a.URL() == b.URL() || !a.Open() || b.Open() {
 		t.Errorf("%s %v, %s %v", a.URL(), a.Open(), b.URL(), b.Open())
+	}
+}
+
+// What keeps a server from starting is said, with everything closed again.
+func TestServerSaysWhyItDoesNotStart(t *testing.T) {
+	first, err := rheo.New(rheo.Config{Dir: t.TempDir(), HTTP1Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	_, port, _ := net.SplitHostPort(first.Addr())
+	taken, _ := strconv.Atoi(port)
+	used := t.TempDir()
+	second, err := rheo.New(rheo.Config{Dir: used, HTTP1Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	foreign := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(foreign, "log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(foreign, "log", "FORMAT"), []byte("something else\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		config rheo.Config
+		want   string
+	}{
+		{"the port is taken", rheo.Config{Port: taken}, "in use"},
+		{"the directory is another server's", rheo.Config{Dir: used}, "LOCK"},
+		{"the directory is not a log", rheo.Config{Dir: foreign}, "FORMAT"},
+		{"a stream's name is bad", rheo.Config{Streams: []rheo.InitialStream{{Name: "a b", Shards: 1}}}, "cannot make stream a b"},
+	} {
+		s, err := rheo.New(c.config)
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
 	}
 }

@@ -179,7 +179,7 @@ func (c *Catalog) Commit(ctx context.Context, t Txn) error {
 		c.mu.Unlock()
 	}()
 
-	put := []shardlog.Put{{Shard: c.shard, Records: []shardlog.Record{{Data: slices.Concat([]byte{commandVersion}, id[:], doc)}}}}
+	put := []shardlog.Put{{Shard: c.shard, Urgent: true, Records: []shardlog.Record{{Data: slices.Concat([]byte{commandVersion}, id[:], doc)}}}}
 	c.cfg.Log.Append(ctx, put)
 	if put[0].Err != nil {
 		return fmt.Errorf("catalog: cannot log command: %w", put[0].Err)

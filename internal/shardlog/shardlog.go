@@ -52,6 +52,10 @@ type Put struct {
 	Shard   Shard
 	Records []Record
 	Err     error
+	// Urgent records are stored while others are refused with ErrNoSpace, as
+	// long as any space is left: they are few, small and may be what frees some
+	// (the catalog's commands, without which nothing could be deleted).
+	Urgent bool
 }
 
 // Log is a set of shards. All methods may be called concurrently.
