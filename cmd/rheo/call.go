@@ -116,14 +116,19 @@ func findService(name string) (*api.Service, error) {
 // findOperation takes ListStreams, list-streams and liststreams alike.
 func findOperation(s *api.Service, name string) (*api.Op, error) {
 	plain := func(n string) string { return strings.ToLower(strings.ReplaceAll(n, "-", "")) }
-	var near []string
+	var near, far []string
 	for _, op := range s.Ops {
-		if plain(op.Name) == plain(name) {
+		switch p := plain(op.Name); {
+		case p == plain(name):
 			return op, nil
-		}
-		if strings.Contains(plain(op.Name), plain(name)) || strings.HasPrefix(plain(name), plain(op.Name)) {
+		case strings.HasPrefix(p, plain(name)) || strings.HasPrefix(plain(name), p):
 			near = append(near, op.Name)
+		case strings.Contains(p, plain(name)):
+			far = append(far, op.Name)
 		}
+	}
+	if len(near) == 0 {
+		near = far
 	}
 	if len(near) > 0 && len(near) <= 8 {
 		return nil, usagef("%s has no operation %q; did you mean %s?", s.Name, name, strings.Join(near, ", "))
@@ -287,11 +292,14 @@ func printEvents(w io.Writer, r io.Reader) error {
 		case eventstreamapi.ErrorMessageType:
 			return &smithy.GenericAPIError{Code: text(eventstreamapi.ErrorCodeHeader), Message: text(eventstreamapi.ErrorMessageHeader)}
 		}
-		payload := m.Payload
+		event, payload := text(eventstreamapi.EventTypeHeader), m.Payload
 		if len(payload) == 0 {
 			payload = []byte("{}")
 		}
-		if _, err := fmt.Fprintf(w, "{%q:%s}\n", text(eventstreamapi.EventTypeHeader), payload); err != nil {
+		if event == "initial-response" && string(payload) == "{}" {
+			continue // the output beside the events, and there is none
+		}
+		if _, err := fmt.Fprintf(w, "{%q:%s}\n", event, payload); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -19,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/smithy-go/logging"
 	"github.com/spf13/cobra"
 )
 
@@ -54,6 +56,7 @@ func (c *connection) connect(ctx context.Context) (*client, error) {
 	endpoint := c.endpoint
 	options := []func(*config.LoadOptions) error{
 		config.WithRetryer(newRetryer),
+		config.WithLogger(logging.Nop{}), // it speaks of its connections, not of what is asked
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConnsPerHost = 1024 // a tail reads every shard at once
 			t.MaxIdleConns = 0
@@ -93,6 +96,7 @@ func (c *connection) connect(ctx context.Context) (*client, error) {
 	if cfg.Region == "" {
 		return nil, hintError{errors.New("no region is set"), "Set AWS_REGION, or give --region."}
 	}
+	cfg.HTTPClient = plainBodies{cfg.HTTPClient}
 	k := kinesis.NewFromConfig(cfg, func(o *kinesis.Options) {
 		o.BaseEndpoint = nil // --aws overrules the environment
 		if endpoint != "" {
@@ -100,6 +104,19 @@ func (c *connection) connect(ctx context.Context) (*client, error) {
 		}
 	})
 	return &client{Client: k, cfg: cfg, endpoint: endpoint}, nil
+}
+
+// plainBodies hides WriteTo of request bodies. The SDK closes a body when the
+// answer begins, and its WriteTo then fails, where net/http, still making sure
+// that the body has no more, takes that for a broken request and cuts the
+// connection in the middle of the answer. Read of a closed body is just empty.
+type plainBodies struct{ aws.HTTPClient }
+
+func (p plainBodies) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return p.HTTPClient.Do(r)
 }
 
 // configuredEndpoint is what the environment or the chosen profile names.

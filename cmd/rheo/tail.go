@@ -181,7 +181,7 @@ func (c *client) startingShards(ctx context.Context, stream string, from positio
 	for _, id := range only {
 		s, ok := byID[shardID(id)]
 		if !ok {
-			return nil, hintError{fmt.Errorf("stream %s has no shard %s", stream, id), "`rheo streams describe " + stream + "` shows its shards."}
+			return nil, hintError{fmt.Errorf("stream %s has no shard %s", stream, shardID(id)), "`rheo streams describe " + stream + "` shows its shards."}
 		}
 		chosen = append(chosen, s)
 	}

@@ -114,5 +114,5 @@ func isText(data []byte) bool {
 			control++
 		}
 	}
-	return control*10 <= len(data)
+	return control*5 <= len(data)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
 )
 
 // A reader reads one shard for a tail.
@@ -110,26 +111,28 @@ func (r *reader) push(ctx context.Context) {
 			}
 		}
 		var inUse *types.ResourceInUseException
+		var refused smithy.APIError
 		switch {
-		case err == nil:
-			failures = 0
-			if sleep(ctx, pollPause) != nil {
-				return
-			}
 		case ctx.Err() != nil:
 			return
-		case (throttled(err) || errors.As(err, &inUse)) && failures < 10:
-			// An earlier subscription may be held against us for five seconds.
-			failures++
-			if sleep(ctx, backoff(failures)) != nil {
-				return
-			}
-		default:
+		case err == nil: // the session is over
+			failures = 0
+		case failures == pushFailuresMax, errors.As(err, &refused) && !throttled(err) && !errors.As(err, &inUse):
 			r.send(ctx, batch{err: err})
+			return
+		default:
+			// The connection broke; or an earlier subscription is held against us,
+			// for five seconds.
+			failures++
+		}
+		if sleep(ctx, backoff(failures)) != nil {
 			return
 		}
 	}
 }
+
+// pushFailuresMax is how often in a row a subscription may fail: some 20 s.
+const pushFailuresMax = 10
 
 // session reads one subscription; done at the shard's end, or ours.
 func (r *reader) session(ctx context.Context, events *kinesis.SubscribeToShardEventStream) (done bool, err error) {
