@@ -10,6 +10,8 @@ import (
 type Memory interface {
 	// Reserve takes n bytes, or none and returns false.
 	Reserve(n int64) bool
+	// Take takes n bytes that are in use already, past the maximum if need be.
+	Take(n int64)
 	Release(n int64)
 }
 
@@ -38,15 +40,18 @@ func (s *Service) releaseAnswer(n int64) {
 	}
 }
 
-// trimAnswer gives back what the answer turned out not to need. A record larger
-// than was allowed comes alone and may need more.
-func (s *Service) trimAnswer(b *shardlog.Batch, reserved int64) int64 {
+// fitAnswer gives back what the answer turned out not to need, and takes what a
+// record larger than was allowed, which comes alone, needs more. It returns what
+// is held now.
+func (s *Service) fitAnswer(b *shardlog.Batch, reserved int64) int64 {
 	used := int64(float64(len(b.Buf)) * answerFactor)
-	if used < reserved {
+	switch {
+	case used < reserved:
 		s.releaseAnswer(reserved - used)
-		return used
+	case used > reserved && s.cfg.Memory != nil:
+		s.cfg.Memory.Take(used - reserved)
 	}
-	return reserved
+	return used
 }
 
 // batches are the memory of reads, kept for the next one.

@@ -43,7 +43,7 @@ func (s *Service) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput) (
 	}
 	b := batches.Get().(*shardlog.Batch)
 	err = sh.log.Read(ctx, it.offset, limit, allowed, b)
-	reserved = s.trimAnswer(b, reserved)
+	reserved = s.fitAnswer(b, reserved)
 	release := func() { s.releaseAnswer(reserved); freeBatch(b) }
 	if err != nil {
 		release()

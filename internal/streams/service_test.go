@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func newWorld(t *testing.T, cfg Config) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	log, err := shardlog.Open(shardlog.Config{FS: w.fs, Dir: "log", JournalFileBytes: 8 << 20, MemoryBytes: 16 << 20})
+	log, err := shardlog.Open(shardlog.Config{FS: w.fs, Dir: "log", JournalFileBytes: 8 << 20, MemoryBytes: 16 << 20, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -172,7 +172,7 @@ func (sub *subscription) Next(ctx context.Context) (any, error) {
 		if pause == 0 {
 			sub.batch = batches.Get().(*shardlog.Batch)
 			err := sub.sh.log.Read(ctx, sub.next, eventRecordsMax, allowed, sub.batch)
-			sub.held = sub.s.trimAnswer(sub.batch, reserved)
+			sub.held = sub.s.fitAnswer(sub.batch, reserved)
 			if err != nil {
 				return nil, sub.readError(err)
 			}
