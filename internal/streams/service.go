@@ -282,7 +282,9 @@ func (s *Service) applyStream(ch catalog.Change) (*stream, error) {
 		return nil, err
 	}
 	st := s.viewOf(d.ID)
-	st.name = streamName{d.Account, d.Region, d.Name}
+	if st.doc.Load() == nil { // at first sight, before anybody else can see it
+		st.name = streamName{d.Account, d.Region, d.Name}
+	}
 	if st.doc.Swap(d) == nil {
 		st.metrics.Store(s.cfg.Metrics.Stream(d.Account, d.Region, d.Name))
 	}
