@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,11 +16,14 @@ const (
 )
 
 // journal is one file whose blocks are all written before the first put comes,
-// and overwritten from the start whenever its end is reached.
+// and overwritten from the start whenever its end is reached. It goes past the
+// page cache where the file system can (O_DIRECT): nobody reads it again, and a
+// sync of small writes into large cached folios is slow.
 type journal struct {
 	f      *os.File
 	size   int64
 	second *second
+	buf    []byte // aligned; the group that run writes
 
 	mu   sync.Mutex
 	wake *sync.Cond // the open group is not empty, or has room again
@@ -37,32 +41,42 @@ type group struct {
 func newGroup() *group { return &group{done: make(chan struct{})} }
 
 func openJournal(dir string, size int64, second *second) (*journal, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "journal"), os.O_RDWR|os.O_CREATE, 0o600)
+	name := filepath.Join(dir, "journal")
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_DIRECT, 0o600)
+	if errors.Is(err, unix.EINVAL) {
+		f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	}
 	if err != nil {
-		return nil, err
-	}
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if fi.Size() != size {
-		if err := f.Truncate(0); err != nil {
-			return nil, err
-		}
-		zeros := make([]byte, 4<<20)
-		for at := int64(0); at < size; at += int64(len(zeros)) {
-			if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
-				return nil, fmt.Errorf("cannot fill the journal: %w", err)
-			}
-		}
-	}
-	if err := f.Sync(); err != nil {
 		return nil, err
 	}
 	j := &journal{f: f, size: size, second: second, open: newGroup()}
 	j.wake = sync.NewCond(&j.mu)
+	// A group is at least one request, however large.
+	if j.buf, err = unix.Mmap(-1, 0, groupMax+16<<20+blockSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE); err != nil {
+		return nil, fmt.Errorf("cannot get an aligned buffer: %w", err)
+	}
+	if err := j.fill(); err != nil {
+		return nil, fmt.Errorf("cannot fill the journal: %w", err)
+	}
 	go j.run()
 	return j, nil
+}
+
+// fill writes every block once, unless an earlier run did.
+func (j *journal) fill() error {
+	fi, err := j.f.Stat()
+	if err != nil || fi.Size() == j.size {
+		return err
+	}
+	if err := j.f.Truncate(0); err != nil {
+		return err
+	}
+	for at := int64(0); at < j.size; at += groupMax {
+		if _, err := j.f.WriteAt(j.buf[:min(groupMax, j.size-at)], at); err != nil {
+			return err
+		}
+	}
+	return j.f.Sync()
 }
 
 // commit returns when frames are durable. It keeps no reference to them.
@@ -128,28 +142,14 @@ func (j *journal) run() {
 	}
 }
 
-var padding [blockSize]byte
-
 func (j *journal) write(g *group, at, padded int64) error {
-	const vectorsMax = 1024 // IOV_MAX
-	bufs := append(g.frames, padding[:padded-g.bytes])
-	for len(bufs) > 0 {
-		n := min(len(bufs), vectorsMax)
-		var want int
-		for _, b := range bufs[:n] {
-			want += len(b)
-		}
-		wrote, err := unix.Pwritev(int(j.f.Fd()), bufs[:n], at)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if wrote != want {
-			return fmt.Errorf("wrote %d of %d bytes", wrote, want)
-		}
-		bufs, at = bufs[n:], at+int64(want)
+	n := 0
+	for _, frames := range g.frames {
+		n += copy(j.buf[n:], frames)
+	}
+	clear(j.buf[n:padded])
+	if _, err := j.f.WriteAt(j.buf[:padded], at); err != nil {
+		return err
 	}
 	return unix.Fdatasync(int(j.f.Fd()))
 }

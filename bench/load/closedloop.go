@@ -25,8 +25,8 @@ type loop struct {
 	// most bounds the run while until is not yet met.
 	most  time.Duration
 	until func() bool // asked five times a second from the start; nil: least is enough
-	// begun is called when the clock starts.
-	begun func()
+	// begun is called when the clock starts, ending when it stops, with requests still under way.
+	begun, ending func()
 }
 
 type loopResult struct {
@@ -123,6 +123,9 @@ func (l *loop) run() (loopResult, error) {
 	}
 	measuring.Store(false)
 	res.took, res.cpu = time.Since(began), cpu.share()
+	if l.ending != nil {
+		l.ending()
+	}
 	stopped.Store(true)
 	wg.Wait()
 	slices.Sort(res.latencies)

@@ -48,7 +48,7 @@ func main() {
 	flag.StringVar(&b.peersDir, "peers", "peers", "folder where npm ci was run")
 	flag.DurationVar(&b.least, "least", 30*time.Second, "measure each row for at least this long")
 	flag.DurationVar(&b.idle, "idle", 30*time.Second, "wait before reading the memory of an idle server")
-	flag.Int64Var(&b.wrap, "wrap", 2<<30, "bytes of the limit's journal; rows run past its end (0: do not wait for it)")
+	flag.Int64Var(&b.wrap, "wrap", 2<<30, "bytes of the limit's journal (a quarter for one-record rows); rows run past its end (0: do not wait for it)")
 	flag.Int64Var(&b.coldBytes, "cold", 1<<30, "bytes of records of the cold row")
 	flag.Int64Var(&b.killBytes, "kill", 1<<30, "bytes of journal when rheo is killed")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds")

@@ -48,6 +48,24 @@ func procFields(pid int, file string) (map[string]int64, error) {
 	return fields, lines.Err()
 }
 
+// deviceWritten is what was written to the device that holds dir, in bytes; 0 if it cannot be told.
+func deviceWritten(dir string) int64 {
+	var st unix.Stat_t
+	if unix.Stat(dir, &st) != nil {
+		return 0
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 7 {
+		return 0
+	}
+	sectors, _ := strconv.ParseInt(fields[6], 10, 64)
+	return sectors * 512
+}
+
 // cpuMeter tells our own share of all the machine's cores.
 type cpuMeter struct {
 	began time.Time
