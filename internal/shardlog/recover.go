@@ -35,6 +35,9 @@ type recovery struct {
 	holes  []string // where something of the journal could not be read, in order
 	shards map[uint32]*recovered
 
+	lastAt   int64 // place of the last group of the last file
+	lastSize int
+
 	unreadable []*journalFile // their headers are damaged, or their making was cut short
 }
 
@@ -134,6 +137,19 @@ func (r *recovery) listSegments(s *shard) error {
 		s.segments = append(s.segments, g)
 	}
 	sort.Slice(s.segments, func(i, k int) bool { return s.segments[i].base < s.segments[k].base })
+	// Only the newest may be empty. Another one is of a roll that failed half way
+	// and says nothing of where the one before it ends.
+	full := s.segments[:0]
+	for i, g := range s.segments {
+		if g.size == 0 && i+1 < len(s.segments) {
+			if err := d.fs.Remove(g.path); err != nil {
+				return err
+			}
+			continue
+		}
+		full = append(full, g)
+	}
+	s.segments = full
 	for i, g := range s.segments {
 		if i+1 < len(s.segments) {
 			g.last, g.lastAt = s.segments[i+1].base-1, s.segments[i+1].baseArrival
@@ -255,12 +271,12 @@ func (r *recovery) replay(ck *checkpoint, chain []*journalFile) error {
 			group = f.head.prevGroup
 		}
 		group = max(group, f.head.prevGroup)
-		bound := uint64(0) // last group that counts; 0: not known
+		bound, bounded := uint64(0), false // the last group that counts, if that is known
 		if i+1 < len(chain) {
-			bound = chain[i+1].head.prevGroup
+			bound, bounded = chain[i+1].head.prevGroup, true
 		}
 		var err error
-		if group, err = r.replayFile(f, group, bound); err != nil {
+		if group, err = r.replayFile(f, group, bound, bounded); err != nil {
 			return err
 		}
 		f.durable = true
@@ -291,12 +307,15 @@ func (r *recovery) replay(ck *checkpoint, chain []*journalFile) error {
 // replayFile applies the groups after group of one file, up to bound. Without a
 // bound the file's end is where no good block follows; it is a torn tail only if
 // nothing later is found behind it.
-func (r *recovery) replayFile(f *journalFile, group, bound uint64) (uint64, error) {
+func (r *recovery) replayFile(f *journalFile, group, bound uint64, bounded bool) (uint64, error) {
 	br := newBlockReader(f.f, f.size)
-	for bound == 0 || group < bound {
-		_, payload, err := br.next(f.head.gen, group+1)
+	r.lastAt, r.lastSize = 0, 0
+	for !bounded || group < bound {
+		k, payload, err := br.next(f.head.gen, group+1)
 		if err == nil {
 			group++
+			r.lastSize = k.size()
+			r.lastAt = br.pos - int64(r.lastSize)
 			if err := r.applyFrames(f, payload); err != nil {
 				return 0, err
 			}
@@ -312,7 +331,7 @@ func (r *recovery) replayFile(f *journalFile, group, bound uint64) (uint64, erro
 		if err != nil {
 			return 0, err
 		}
-		if bound > 0 && (later > bound || later == 0) {
+		if bounded && (later > bound || later == 0) {
 			// The rest of what its successor counts on is gone.
 			at, later = f.size, bound+1
 		}
@@ -634,10 +653,10 @@ func (r *recovery) finish(chain []*journalFile) error {
 		c.slab.unref()
 		c.slab = nil
 	}
-	// Groups that a killed process had written but not synced were replayed too:
-	// they must be durable before anybody reads them.
+	// The last group may be one that a killed process had not synced, or failed to:
+	// it must be durable before anybody reads it.
 	if n := len(chain); n > 0 {
-		if err := chain[n-1].f.Sync(); err != nil {
+		if err := r.renew(chain[n-1]); err != nil {
 			return err
 		}
 	}
@@ -658,6 +677,26 @@ func (r *recovery) finish(chain []*journalFile) error {
 		return d.checkpoint()
 	}
 	return nil
+}
+
+// renew writes a file's header and last group once more before it syncs them. For
+// after a failed sync the page cache may say that what the disk never got is
+// written, and a sync alone would believe it. Groups before the last were synced, or
+// it would not have been written.
+func (r *recovery) renew(f *journalFile) error {
+	for _, at := range []struct {
+		from int64
+		size int
+	}{{0, fileHeaderBytes}, {r.lastAt, r.lastSize}} {
+		b := make([]byte, at.size)
+		if _, err := f.f.ReadAt(b, at.from); err != nil {
+			return err
+		}
+		if _, err := f.f.WriteAt(b, at.from); err != nil {
+			return err
+		}
+	}
+	return f.f.Sync()
 }
 
 // settleShard brings a shard that no frame was replayed for to its saved state.

@@ -201,6 +201,11 @@ func (s *shard) roll() (*segment, error) {
 		next = s.newSegment(active.last+1, active.lastAt)
 	}
 	s.mu.Unlock()
+	if active != nil {
+		if err := s.cutTail(active); err != nil {
+			return nil, err
+		}
+	}
 	f, err := s.d.fs.Create(next.path)
 	if errors.Is(err, errExist) {
 		// Left over from a create whose outcome was lost; it holds nothing that counts.
@@ -214,7 +219,7 @@ func (s *shard) roll() (*segment, error) {
 	}
 	s.namesNew = true
 	if err := f.Close(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.d.fs.Remove(next.path))
 	}
 	if active != nil && active.index.whole() {
 		// Best effort: a missing index is built by reading the segment.
@@ -232,6 +237,22 @@ func (s *shard) roll() (*segment, error) {
 	return next, nil
 }
 
+// cutTail removes what a failed write left behind a segment's end: once sealed,
+// its size is the file's.
+func (s *shard) cutTail(g *segment) error {
+	h, err := s.d.files.open(g.path)
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	size, err := h.f.Size()
+	if err != nil || size == g.size {
+		return err
+	}
+	s.touch(g)
+	return h.f.Truncate(g.size)
+}
+
 // sync makes all that flush wrote durable, with its names. What it covered it
 // leaves in saved. Called with flushing held.
 func (s *shard) sync() error {
@@ -239,7 +260,8 @@ func (s *shard) sync() error {
 		g := s.unsynced[0]
 		if g.stale {
 			if err := s.rewrite(g); err != nil {
-				return err
+				s.dropUnsynced(g)
+				return fmt.Errorf("cannot rewrite %s: %w", g.path, err)
 			}
 		}
 		h, err := s.d.files.open(g.path)
@@ -252,10 +274,9 @@ func (s *shard) sync() error {
 		h.release()
 		if err != nil {
 			s.d.stats.failedSyncs.Add(1)
-			s.d.log.Error("a segment failed to sync and will be rewritten from the journal", "segment", g.path, "error", err)
+			s.d.log.Error("a segment failed to sync and is rewritten from the journal", "segment", g.path, "error", err)
 			g.stale = true
-			s.d.files.forget(g.path)
-			return fmt.Errorf("cannot sync %s: %w", g.path, err)
+			continue
 		}
 		g.synced = size
 		s.unsynced = s.unsynced[:copy(s.unsynced, s.unsynced[1:])]
@@ -273,6 +294,20 @@ func (s *shard) sync() error {
 	}
 	s.mu.Unlock()
 	return nil
+}
+
+// dropUnsynced cuts off what a failed sync left in the page cache alone: else the
+// next process would read it there, and be told that a sync of it succeeds. Until
+// the segment is rewritten, reads of that part fail.
+func (s *shard) dropUnsynced(g *segment) {
+	h, err := s.d.files.open(g.path)
+	if err == nil {
+		err = h.f.Truncate(g.synced)
+		h.release()
+	}
+	if err != nil {
+		s.d.log.Error("cannot cut off what failed to sync", "segment", g.path, "error", err)
+	}
 }
 
 // rewrite replaces a segment whose sync failed: of the old file only what an
