@@ -110,6 +110,10 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	if first := shard.Info().First; uint64(first) > c.state.Offset+1 && uint64(shard.Info().Next) > c.state.Offset+1 {
 		return nil, fmt.Errorf("catalog: the log starts at %d, but the newest readable snapshot ends at %d", first, c.state.Offset)
 	}
+	if next := shard.Info().Next; uint64(next) <= c.state.Offset {
+		// New commands would get old offsets, and be taken for part of the snapshot.
+		return nil, fmt.Errorf("catalog: the log ends before %d, but the newest snapshot reaches to %d: the log is not the one that belongs to these blobs", next, c.state.Offset)
+	}
 	var b shardlog.Batch
 	for c.state.Offset+1 < uint64(shard.Info().Next) {
 		if err := c.applyNext(ctx, &b); err != nil {
