@@ -36,6 +36,7 @@ func newBench() *cobra.Command {
 	}
 	conn := new(connection)
 	conn.flags(c)
+	c.ValidArgsFunction = conn.completeStream
 	f := c.Flags()
 	duration := f.DurationP("duration", "d", 10*time.Second, "how long")
 	connections := f.IntP("connections", "c", 8, "calls at one time")

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 
@@ -14,16 +14,28 @@ import (
 
 // What the command exits with.
 const (
-	exitOK          = 0
-	exitFailed      = 1   // it was understood and did not succeed
-	exitUsage       = 2   // it was not understood: nothing was done
-	exitInterrupted = 130 // a signal ended it, as shells count
+	exitOK     = 0
+	exitFailed = 1   // it was understood and did not succeed
+	exitUsage  = 2   // it was not understood: nothing was done
+	exitSignal = 128 // and the signal's number, as shells count: 130 for Ctrl-C
 )
 
 // usageError is a command line that cannot be carried out.
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// interruption is a signal that ended the command.
+type interruption struct{ os.Signal }
+
+func (i interruption) Error() string { return i.String() }
+
+func (i interruption) status() int {
+	if n, ok := i.Signal.(syscall.Signal); ok {
+		return exitSignal + int(n)
+	}
+	return exitFailed
+}
 
 // hintError is a failure and what can be done about it.
 type hintError struct {
@@ -40,8 +52,9 @@ func report(w io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if errors.Is(err, context.Canceled) { // who sent the signal knows
-		return exitInterrupted
+	var signal interruption
+	if errors.As(err, &signal) { // who sent it knows
+		return signal.status()
 	}
 	var e smithy.APIError
 	var usage usageError

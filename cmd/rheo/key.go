@@ -27,6 +27,7 @@ func newKey() *cobra.Command {
 	}
 	conn := new(connection)
 	conn.flags(c)
+	c.ValidArgsFunction = conn.completeStream
 	isHash := c.Flags().Bool("hash", false, "KEY is an explicit hash key, a decimal number")
 	asJSON := c.Flags().Bool("json", false, "print JSON, an array")
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -21,9 +21,19 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // run is main with its surroundings given; it returns the exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case s := <-signals:
+			signal.Stop(signals) // a second signal ends the process at once
+			cancel(interruption{s})
+		case <-ctx.Done():
+		}
+	}()
 	c := root()
 	understood := false
 	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
@@ -39,7 +49,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		err = context.Canceled
+		err = context.Cause(ctx)
 	case !understood:
 		err = hintError{usageError{err}, "`rheo --help` shows the commands, `rheo COMMAND --help` one of them."}
 	}

@@ -37,6 +37,7 @@ func newPut() *cobra.Command {
 	}
 	conn := new(connection)
 	conn.flags(c)
+	c.ValidArgsFunction = conn.completeStream
 	f := c.Flags()
 	file := f.StringP("file", "f", "-", "`file` to read; - is standard input")
 	key := f.StringP("key", "k", "", "partition `key` of all records (default: a random one each, which spreads them evenly)")

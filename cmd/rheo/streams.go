@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -85,6 +86,34 @@ func (c *client) wait(ctx context.Context, otherwise string, done func() (bool, 
 			return err
 		}
 	}
+}
+
+// completeStream completes the first argument to a stream's name, if the server
+// answers while a person would wait.
+func (c *connection) completeStream(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
+	defer cancel()
+	k, err := c.connect(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	pages := kinesis.NewListStreamsPaginator(k, &kinesis.ListStreamsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			break
+		}
+		for _, name := range page.StreamNames {
+			if strings.HasPrefix(name, begun) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // sleep waits for d, or until ctx ends.

@@ -19,6 +19,7 @@ func newStreamsDelete(conn *connection) *cobra.Command {
 	yes := c.Flags().BoolP("yes", "y", false, "do not ask")
 	consumers := c.Flags().Bool("with-consumers", false, "also delete registered consumers, which otherwise forbid it")
 	noWait := c.Flags().Bool("no-wait", false, "return as soon as the server has taken the order")
+	c.ValidArgsFunction = conn.completeStream
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx := c.Context()
 		if !*yes {

@@ -20,6 +20,7 @@ func newStreamsDescribe(conn *connection) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 	}
 	asJSON := c.Flags().Bool("json", false, "print JSON: the API's StreamDescriptionSummary, with Shards")
+	c.ValidArgsFunction = conn.completeStream
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, w := c.Context(), c.OutOrStdout()
 		k, err := conn.connect(ctx)

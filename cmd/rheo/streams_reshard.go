@@ -29,6 +29,7 @@ func newStreamsReshard(conn *connection) *cobra.Command {
 	merge := c.Flags().String("merge", "", "merge these two neighbouring `shards`, A,B")
 	noWait := c.Flags().Bool("no-wait", false, "return as soon as the server has taken the order")
 	c.MarkFlagsMutuallyExclusive("split", "merge")
+	c.ValidArgsFunction = conn.completeStream
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, stream := c.Context(), args[0]
 		ways := 0

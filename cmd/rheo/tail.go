@@ -30,6 +30,7 @@ func newTail() *cobra.Command {
 	}
 	conn := new(connection)
 	conn.flags(c)
+	c.ValidArgsFunction = conn.completeStream
 	f := c.Flags()
 	from := f.String("from", "latest", "`where` to begin: latest, trim-horizon, 10m (ago), or 2026-11-25T12:00:00Z")
 	output := f.StringP("output", "o", "", "`form` of output: raw, json or pretty")
