@@ -14,6 +14,7 @@ const (
 	iteratorsPerSec    = 5
 	answerBytesMax     = 10 << 20 // of one GetRecords
 	fanoutBytesPerSec  = 2 << 20  // of one consumer from one shard
+	subscribesPerSec   = 1        // of one consumer to one shard
 )
 
 // A bucket holds tokens that come back at a rate, up to one second's worth. It

@@ -27,7 +27,8 @@ const (
 // SubscribeToShard pushes a shard's records to a registered consumer for five
 // minutes, as soon as each is durable. A consumer has one subscription per
 // shard; a new one ends the old one, but not in the old one's first five
-// seconds. After the answer has begun, errors come as events.
+// seconds, and there is one call a second. After the answer has begun, errors
+// come as events.
 func (s *Service) SubscribeToShard(ctx context.Context, in *kinesis.SubscribeToShardInput) (*kinesis.SubscribeToShardOutput, error) {
 	st, d, err := s.lookupConsumer(ctx, nil, nil, in.ConsumerARN)
 	if err != nil {
@@ -61,10 +62,10 @@ func (s *Service) SubscribeToShard(ctx context.Context, in *kinesis.SubscribeToS
 	m := st.metrics.Load().Consumer(d.Name)
 	sub := &subscription{s: s, sh: sh, subs: &c.subs, metrics: m, next: offset, began: time.Now()}
 	sub.ctx, sub.cancel = context.WithCancelCause(s.closed)
-	if !c.subs.begin(sub) {
+	if err := c.subs.begin(sub, d.Name, s.cfg.Limits); err != nil {
 		m.SubscribeToShard.RateExceeded.Add(1)
 		sub.cancel(nil)
-		return nil, inUse("Another active subscription exists for this consumer: %s:%s:%s:%s", st.name.account, st.name.name, sh.id, d.Name)
+		return nil, err
 	}
 	m.SubscribeToShard.Success.Add(1)
 	return &kinesis.SubscribeToShardOutput{EventStream: sub}, nil
@@ -74,28 +75,33 @@ func (s *Service) SubscribeToShard(ctx context.Context, in *kinesis.SubscribeToS
 type subscriptions struct {
 	mu      sync.Mutex
 	byShard map[uint32]*subscription // mu
+	began   map[uint32]time.Time     // mu; when each shard's last one began
 	ended   bool                     // mu; the consumer is gone
 }
 
 // begin gives sub its shard unless a younger one has it.
-func (l *subscriptions) begin(sub *subscription) bool {
+func (l *subscriptions) begin(sub *subscription, consumer string, limits float64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if old := l.byShard[sub.sh.index]; old != nil {
-		if sub.began.Sub(old.began) < takeOverAfter {
-			return false
-		}
-		st := sub.sh.stream
+	st, index := sub.sh.stream, sub.sh.index
+	if l.ended {
+		return consumerNotFound(st, consumer)
+	}
+	old := l.byShard[index]
+	if old != nil && sub.began.Sub(old.began) < takeOverAfter {
+		return inUse("Another active subscription exists for this consumer: %s:%s:%s:%s", st.name.account, st.name.name, sub.sh.id, consumer)
+	}
+	if last, ok := l.began[index]; ok && limits > 0 && sub.began.Sub(last).Seconds()*subscribesPerSec*limits < 1 {
+		return limitExceeded("Rate exceeded for consumer %s and shard %s of stream %s under account %s.", consumer, sub.sh.id, st.name.name, st.name.account)
+	}
+	if old != nil {
 		old.cancel(inUse("Another subscription took over for %s:%s:%s.", st.name.account, st.name.name, sub.sh.id))
 	}
-	if l.ended {
-		return false
-	}
 	if l.byShard == nil {
-		l.byShard = map[uint32]*subscription{}
+		l.byShard, l.began = map[uint32]*subscription{}, map[uint32]time.Time{}
 	}
-	l.byShard[sub.sh.index] = sub
-	return true
+	l.byShard[index], l.began[index] = sub, sub.began
+	return nil
 }
 
 func (l *subscriptions) done(sub *subscription) {
