@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -136,9 +137,10 @@ func (t *tokenSealer) seal(kind tokenKind, made time.Time, body []byte) string {
 
 // open returns what was sealed. Whether it is too old is for the caller to say.
 func (t *tokenSealer) open(kind tokenKind, token string) (body []byte, made time.Time, err error) {
-	b, err := base64.StdEncoding.DecodeString(token)
+	// Exactly what seal wrote: no second spelling of the same bytes.
+	b, err := base64.StdEncoding.Strict().DecodeString(token)
 	const head = 1 + 4 + chacha20poly1305.NonceSizeX
-	if err != nil || len(b) < head || b[0] != tokenVersion {
+	if err != nil || strings.ContainsAny(token, "\r\n") || len(b) < head || b[0] != tokenVersion {
 		return nil, made, errToken
 	}
 	aead := t.keys.Load().aeads[binary.LittleEndian.Uint32(b[1:])]
