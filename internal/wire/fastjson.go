@@ -85,7 +85,7 @@ func (s *scanner) blob() ([]byte, bool) {
 	}
 	start := len(s.data)
 	dst := s.data[start:cap(s.data)]
-	got, err := strictBase64.Decode(dst, text)
+	got, err := vectorBase64.Decode(dst, text)
 	if err != nil || got != n { // fewer bytes: the decoder has passed over a line break
 		return nil, false
 	}
@@ -238,7 +238,7 @@ func appendRecordsJSON(dst []byte, records []kinesis.Record) []byte {
 		}
 		if r.Data != nil {
 			dst = append(member(dst, "Data"), '"')
-			dst = append(base64.StdEncoding.AppendEncode(dst, r.Data), '"')
+			dst = append(appendBase64(dst, r.Data), '"')
 		}
 		dst = textMember(dst, "PartitionKey", r.PartitionKey)
 		if r.EncryptionType != "" {

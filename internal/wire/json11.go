@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"io"
 	"math"
@@ -426,7 +425,7 @@ func appendJSON(dst []byte, m *api.Member, s *api.Shape, v reflect.Value) []byte
 		return append(appendTime(append(dst, '"'), v.Interface().(time.Time), f), '"')
 	case api.Blob:
 		dst = append(dst, '"')
-		dst = base64.StdEncoding.AppendEncode(dst, v.Bytes())
+		dst = appendBase64(dst, v.Bytes())
 		return append(dst, '"')
 	case api.Document:
 		b, err := json.Marshal(v.Interface(), json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
