@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -75,7 +74,7 @@ func hashOfUser(u kpl.Record) (*big.Int, bool) {
 func (u *userRecord) undo(warn func(error)) {
 	for range layersMax {
 		if bytes.HasPrefix(u.data, []byte{0x1f, 0x8b, 8}) {
-			plain, err := inflate(u.data)
+			plain, err := inflate(u.data, inflatedMax)
 			if err != nil {
 				warn(fmt.Errorf("data looks like gzip and is not: %w", err))
 				return
@@ -91,17 +90,17 @@ func (u *userRecord) undo(warn func(error)) {
 	}
 }
 
-func inflate(data []byte) ([]byte, error) {
+func inflate(data []byte, most int64) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
-	plain, err := io.ReadAll(io.LimitReader(z, inflatedMax+1))
+	plain, err := io.ReadAll(io.LimitReader(z, most+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(plain) > inflatedMax {
-		return nil, errors.New("it grows beyond 64 MiB")
+	if int64(len(plain)) > most {
+		return nil, fmt.Errorf("it grows beyond %d bytes", most)
 	}
 	return plain, nil
 }

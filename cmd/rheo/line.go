@@ -188,6 +188,8 @@ func (p jsonPath) find(data []byte) (string, error) {
 	here = bytes.TrimSpace(here)
 	var s string
 	switch {
+	case len(here) == 0:
+		return "", fmt.Errorf("there is no %s", p)
 	case json.Unmarshal(here, &s) == nil && here[0] == '"':
 	case here[0] == '{' || here[0] == '[' || here[0] == 'n':
 		return "", fmt.Errorf("%s is %s, not a string or number", p, excerpt(here))

@@ -84,6 +84,7 @@ func clean(environ []string) (kept []string) {
 func matches(want, got string) bool {
 	pattern := regexp.QuoteMeta(want)
 	pattern = strings.ReplaceAll(pattern, `\.\.\.`, `.*`)
+	pattern = regexp.MustCompile(`(?m)\n\.\*$`).ReplaceAllString(pattern, `(?s:\n.*)?`)
 	pattern = regexp.MustCompile(`(?m)^\.\*$`).ReplaceAllString(pattern, `(?s:.*)`)
 	return regexp.MustCompile(`^` + pattern + `$`).MatchString(got)
 }

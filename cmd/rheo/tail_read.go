@@ -66,7 +66,7 @@ func (r *reader) poll(ctx context.Context) {
 			return
 		}
 		pause := pollPause
-		if b.caughtUp {
+		if b.caughtUp && r.tail.follow {
 			pause = r.tail.interval
 		}
 		if sleep(ctx, time.Until(asked.Add(pause))) != nil {
