@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
@@ -126,10 +127,13 @@ func (s *Server) start(c Config) (err error) {
 	if c.Limits == call.Off {
 		limits = -1
 	}
-	memory := wire.NewBudget(c.MemoryBytes - s.log.Stats().MemoryMax)
+	// What the log does not hold is for requests and answers, half each: readers
+	// that are slow to take their answers must not keep writers out.
+	half := (c.MemoryBytes - s.log.Stats().MemoryMax) / 2
+	requests, answers := wire.NewBudget(half), wire.NewBudget(half)
 	s.streams, err = streams.New(context.Background(), streams.Config{
-		Log: s.log, Catalog: s.catalog, Logger: c.Logger, Metrics: registry, Memory: memory, Transition: c.Transition,
-		Limits: limits, ShardLimit: c.ShardLimit, OnDemandLimit: c.OnDemandLimit,
+		Log: s.log, Catalog: s.catalog, Logger: c.Logger, Metrics: registry, Memory: answers, Transition: c.Transition,
+		Limits: limits, Repair: c.Repair, ShardLimit: c.ShardLimit, OnDemandLimit: c.OnDemandLimit,
 	})
 	if err != nil {
 		return err
@@ -142,8 +146,8 @@ func (s *Server) start(c Config) (err error) {
 	}
 	s.handler = wire.NewHandler(wire.HandlerConfig{
 		Services: []*api.Service{kinesis.Service}, Auth: verifier, Calls: calls, Metrics: registry,
-		Memory: memory,
-		Hosts:  c.Names, Origins: c.Origins, Version: Version, Log: c.Logger,
+		Memory: requests, Answers: answers,
+		Hosts: c.Names, Origins: c.Origins, Version: Version, Log: c.Logger,
 	})
 	if err := makeStreams(c, calls); err != nil {
 		return err
@@ -310,12 +314,19 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if s.handler != nil {
 		s.handler.Drain()
 	}
-	var errs []error
+	var listeners sync.WaitGroup
 	for _, srv := range s.servers {
-		if err := srv.Shutdown(ctx); err != nil {
-			errs = append(errs, err, srv.Close())
-		}
+		listeners.Go(func() {
+			if err := srv.Shutdown(ctx); err != nil {
+				// Readers that do not take their answer, senders that stopped half
+				// way: nothing acknowledged is theirs to lose.
+				s.logger.Warn("connections are closed that did not come to their end", "listener", srv.Addr(), "err", err)
+				srv.Close()
+			}
+		})
 	}
+	listeners.Wait()
+	var errs []error
 	if s.streams != nil {
 		s.streams.Close()
 	}

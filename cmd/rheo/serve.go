@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -133,5 +135,11 @@ func load(f *pflag.FlagSet) (rheo.Config, []rheo.Value, error) {
 	}
 	delete(given, "config")
 	delete(given, "json")
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "RHEO_") && name != "RHEO_CONFIG" && !slices.ContainsFunc(rheo.Settings(), func(s *rheo.Setting) bool { return s.Env() == name }) {
+			return rheo.Config{}, nil, fmt.Errorf("environment %s: there is no such setting; rheo config lists all", name)
+		}
+	}
 	return rheo.Load(given, os.LookupEnv, file)
 }

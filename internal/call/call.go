@@ -115,13 +115,19 @@ func (c *Calls) Register(service *api.Service, rows []Row, impl any) {
 	}
 }
 
+// ErrUnknown is the answer to an operation that the model knows and nobody serves.
+var ErrUnknown = &api.Error{Code: "UnknownOperationException"}
+
+// Serves says whether somebody serves op.
+func (c *Calls) Serves(op *api.Op) bool { return c.ops[op] != nil }
+
 // Do calls op for caller with in, made by op.NewInput, and returns its output.
 // Every error is an *api.Error: those that are ours are logged here, once, and
 // come back as InternalFailure.
 func (c *Calls) Do(ctx context.Context, caller *api.Caller, op *api.Op, in any) (any, error) {
 	o := c.ops[op]
 	if o == nil {
-		return nil, &api.Error{Code: "UnknownOperationException"}
+		return nil, ErrUnknown
 	}
 	start := c.Now()
 	out, err := c.do(ctx, caller, op, o, in, start)

@@ -24,6 +24,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,6 +46,8 @@ type Config struct {
 	Logger  *slog.Logger
 	Metrics *metrics.Registry // a new one if nil
 	Memory  Memory            // of answers; nil: unlimited
+	// Repair starts a shard empty whose log is lost; else that is an error.
+	Repair bool
 	// Transition is how long CREATING, UPDATING and DELETING last beyond the
 	// work itself. With 0, a call that starts such a transition returns when
 	// the work is done, so that the next call finds the stream ready.
@@ -194,6 +198,9 @@ func (s *Service) reconcile(ctx context.Context) error {
 		} else if strings.HasPrefix(string(sh.ID()), "kinesis/") {
 			g.Go(func() error { return s.cfg.Log.Delete(ctx, sh) })
 		}
+	}
+	if len(want) > 0 && !s.cfg.Repair {
+		return fmt.Errorf("the log has lost %d shards that the catalog knows, %v among them: their records are gone. With repair they start empty", len(want), slices.Sorted(maps.Keys(want))[0])
 	}
 	for id, o := range want {
 		s.cfg.Logger.Error("the log has lost a shard; it starts empty", "shard", id)
@@ -485,7 +492,14 @@ func (s *Service) quota(account, region string) quota {
 		if d.Mode == "ON_DEMAND" {
 			q.onDemand++
 		}
-		q.openShards += len(st.route.Load().shards)
+		open := len(st.route.Load().shards)
+		if r := d.Reshard; r != nil { // what it will have
+			if r.Split != nil {
+				open++
+			}
+			open = max(open+len(r.Hot), r.Target)
+		}
+		q.openShards += open
 	}
 	return q
 }

@@ -101,8 +101,8 @@ func plainError(e *api.Error) Answer {
 // send writes a whole answer. What it holds counts against the memory until the
 // client has taken it.
 func (x *exchange) send(a Answer) {
-	x.Memory.Take(int64(len(a.Body)))
-	defer x.Memory.Release(int64(len(a.Body)))
+	x.Answers.Take(int64(len(a.Body)))
+	defer x.Answers.Release(int64(len(a.Body)))
 	h := x.head(a)
 	h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
 	x.w.WriteHeader(a.Status)

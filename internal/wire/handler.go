@@ -28,7 +28,8 @@ type HandlerConfig struct {
 	Services []*api.Service // whose operations are routed
 	Auth     *auth.Verifier
 	Calls    *call.Calls
-	Memory   *Budget           // a new one if nil
+	Memory   *Budget           // of requests; a new one if nil
+	Answers  *Budget           // of answers, so that slow readers do not keep writers out; Memory if nil
 	Metrics  *metrics.Registry // for /metrics; none there if nil
 	Hosts    []string          // in open mode: host names beside loopback; "*.example.com" too
 	Origins  []string          // pages that may call: "http://localhost:3000"
@@ -52,6 +53,9 @@ func NewHandler(c HandlerConfig) *Handler {
 	if c.Memory == nil {
 		c.Memory = NewBudget(0)
 	}
+	if c.Answers == nil {
+		c.Answers = c.Memory
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -59,8 +63,10 @@ func NewHandler(c HandlerConfig) *Handler {
 	h.draining, h.drain = context.WithCancel(context.Background())
 	h.pages = h.makePages()
 	if c.Metrics != nil {
-		c.Metrics.Gauge("rheo_memory_used_bytes", "Memory that requests and answers hold of their budget.",
+		c.Metrics.Gauge("rheo_request_memory_bytes", "Memory that requests hold of their budget.",
 			func() float64 { return float64(c.Memory.Used()) })
+		c.Metrics.Gauge("rheo_answer_memory_bytes", "Memory that answers hold of theirs.",
+			func() float64 { return float64(c.Answers.Used()) })
 	}
 	return h
 }
@@ -128,6 +134,9 @@ func (x *exchange) serve() error {
 			return err
 		}
 		x.route.op = op
+	}
+	if !x.Calls.Serves(op) { // before its input is found wanting
+		return call.ErrUnknown
 	}
 	in := op.NewInput()
 	if err := x.route.codec.Decode(op, x.r, *x.body, in); err != nil {

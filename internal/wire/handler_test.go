@@ -405,7 +405,7 @@ func TestMetricsPage(t *testing.T) {
 	do(h, request("http://localhost/", "ListStreams", "{}"))
 	r, _ := http.NewRequest("GET", "http://localhost/metrics", nil)
 	resp := do(h, r)
-	if body := readAll(t, resp); !strings.Contains(body, `rheo_operations_total{code="OK",operation="ListStreams",service="kinesis"} 1`) || !strings.Contains(body, "rheo_memory_used_bytes 0") {
+	if body := readAll(t, resp); !strings.Contains(body, `rheo_operations_total{code="OK",operation="ListStreams",service="kinesis"} 1`) || !strings.Contains(body, "rheo_request_memory_bytes 0") {
 		t.Error(body)
 	}
 }

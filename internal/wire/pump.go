@@ -50,8 +50,8 @@ func (x *exchange) pump(a Answer, out any) error {
 
 // push writes and flushes one message; false if the client does not take it.
 func (x *exchange) push(control *http.ResponseController, message []byte) bool {
-	x.Memory.Take(int64(len(message)))
-	defer x.Memory.Release(int64(len(message)))
+	x.Answers.Take(int64(len(message)))
+	defer x.Answers.Release(int64(len(message)))
 	if x.r.ProtoMajor == 2 {
 		control.SetWriteDeadline(time.Now().Add(writeTimeout + time.Duration(len(message))*time.Second/bodyBytesPerSecond))
 		defer control.SetWriteDeadline(time.Time{})
