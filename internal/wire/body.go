@@ -35,12 +35,19 @@ var (
 // is left of a body after a refusal, too, and would wait for it for ever.
 func (x *exchange) timeBody() {
 	if x.r.ContentLength != 0 {
-		x.bodyDeadline(max(x.r.ContentLength, 0))
+		x.bodyDeadline(min(max(x.r.ContentLength, 0), firstBytes))
 	}
 }
 
+// bodyDeadline says until when n bytes of the body must be there: by the pace
+// from the start, and never long after those before them, so that a sender
+// cannot buy time to hold a large body by having sent most of it fast.
 func (x *exchange) bodyDeadline(n int64) {
-	x.control().SetReadDeadline(x.start.Add(bodyGrace + time.Duration(n)*time.Second/bodyBytesPerSecond))
+	by := x.start.Add(bodyGrace + time.Duration(n)*time.Second/bodyBytesPerSecond)
+	if soon := time.Now().Add(bodyGrace + firstBytes*time.Second/bodyBytesPerSecond); soon.Before(by) {
+		by = soon
+	}
+	x.control().SetReadDeadline(by)
 }
 
 func (x *exchange) control() *http.ResponseController { return http.NewResponseController(x.w) }
@@ -65,6 +72,7 @@ func (x *exchange) readBody() error {
 		return nil
 	}
 	var err error
+	timed := min(declared, firstBytes) // what timeBody set the deadline for
 	for err == nil && int64(len(*x.body)) != declared {
 		if int64(len(*x.body)) == room { // there is more than was reserved
 			if room == bodyBytesMax {
@@ -81,8 +89,11 @@ func (x *exchange) readBody() error {
 			x.grow(int(room))
 		}
 		b := *x.body
-		if declared < 0 {
-			x.bodyDeadline(int64(len(b)))
+		if n := int64(len(b)); declared < 0 {
+			x.bodyDeadline(n)
+		} else if n >= timed {
+			timed = min(n+firstBytes, declared)
+			x.bodyDeadline(timed)
 		}
 		var n int
 		n, err = x.r.Body.Read(b[len(b):room])
