@@ -60,6 +60,19 @@ type Daemon struct {
 
 // Start starts a server and returns once it is healthy.
 func Start(ctx context.Context, c Config) (*Daemon, error) {
+	d, err := Launch(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.awaitHealth(ctx); err != nil {
+		d.Kill()
+		return nil, err
+	}
+	return d, nil
+}
+
+// Launch starts a server and does not wait for anything.
+func Launch(c Config) (*Daemon, error) {
 	d := &Daemon{Port: c.Port, dir: c.Dir, exited: make(chan struct{})}
 	if d.Port == 0 {
 		var err error
@@ -81,10 +94,6 @@ func Start(ctx context.Context, c Config) (*Daemon, error) {
 		d.err = d.cmd.Wait()
 		close(d.exited)
 	}()
-	if err := d.awaitHealth(ctx); err != nil {
-		d.Kill()
-		return nil, err
-	}
 	return d, nil
 }
 
