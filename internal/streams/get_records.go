@@ -108,9 +108,12 @@ func (s *Service) clientRecords(sh *shard, b *shardlog.Batch) (out []kinesis.Rec
 	n := len(b.Records)
 	out = make([]kinesis.Record, n)
 	// The pointers of all records point into four allocations.
-	digits, keys := make([]byte, 0, 56*n), 0
+	digits, keys, arrivals := make([]byte, 0, 56*n), 0, 0
 	for i := range b.Records {
 		keys += len(b.Records[i].PartitionKey)
+		if i == 0 || b.Records[i].Arrival != b.Records[i-1].Arrival {
+			arrivals++ // records of the same moment share its time
+		}
 	}
 	keyBytes := make([]byte, 0, keys)
 	q := sequence{created: sh.doc.Load().Created / 1000, shard: sh.index}
@@ -121,15 +124,18 @@ func (s *Service) clientRecords(sh *shard, b *shardlog.Batch) (out []kinesis.Rec
 		keyBytes = append(keyBytes, r.PartitionKey...)
 		size += len(r.PartitionKey) + len(r.Data)
 	}
-	allDigits, allKeys := string(digits), string(keyBytes)
-	texts, times := make([]string, 2*n), make([]time.Time, n)
+	// Neither is written to again.
+	allDigits, allKeys := bytesString(digits), bytesString(keyBytes)
+	texts, times := make([]string, 2*n), make([]time.Time, 0, arrivals)
 	for i := range b.Records {
 		r, o := &b.Records[i], &out[i]
 		texts[2*i], allDigits = allDigits[:56], allDigits[56:]
 		texts[2*i+1], allKeys = allKeys[:len(r.PartitionKey)], allKeys[len(r.PartitionKey):]
-		times[i] = time.UnixMilli(r.Arrival)
+		if i == 0 || r.Arrival != b.Records[i-1].Arrival {
+			times = append(times, time.UnixMilli(r.Arrival))
+		}
 		o.SequenceNumber, o.PartitionKey = &texts[2*i], &texts[2*i+1]
-		o.ApproximateArrivalTimestamp = &times[i]
+		o.ApproximateArrivalTimestamp = &times[len(times)-1]
 		if o.Data = r.Data; o.Data == nil {
 			o.Data = []byte{}
 		}

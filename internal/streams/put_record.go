@@ -56,5 +56,8 @@ func (s *Service) PutRecord(ctx context.Context, in *kinesis.PutRecordInput) (*k
 	return &kinesis.PutRecordOutput{ShardId: &it.shard.id, SequenceNumber: &seq}, nil
 }
 
+// bytesString views bytes, which nobody may change any more, as a string.
+func bytesString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
 // stringBytes views a string as bytes, which must not be changed: the log copies them.
 func stringBytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

@@ -310,7 +310,7 @@ func (p *put) output() *kinesis.PutRecordsOutput {
 			digits = p.items[i].seq.append(digits)
 		}
 	}
-	all, texts := string(digits), make([]string, n)
+	all, texts := bytesString(digits), make([]string, n) // digits is not written to again
 	for i := range p.items {
 		it, e := &p.items[i], &out.Records[i]
 		if it.code != "" {

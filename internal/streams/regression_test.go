@@ -300,3 +300,24 @@ func TestHeartbeatsWhileHeldBack(t *testing.T) {
 		}
 	})
 }
+
+// A reshard that ends while the stream is being deleted, or has got another
+// goal, does not make it forget that.
+func TestReshardEndsOnlyItself(t *testing.T) {
+	inTime(t, Config{Limits: -1, Transition: time.Second}, func(w *world) {
+		w.create("s", 1)
+		w.advance(2 * time.Second)
+		st := w.byStream("s")
+		if _, err := w.DeleteStream(w.ctx(), &kinesis.DeleteStreamInput{StreamName: new("s")}); err != nil {
+			w.t.Fatal(err)
+		}
+		// What the step had decided on before the deletion.
+		if err := w.endReshard(w.ctx(), st, &reshardDoc{Target: 1}); err != nil {
+			w.t.Fatal(err)
+		}
+		w.advance(2 * time.Second)
+		if w.byStream("s") != nil {
+			w.t.Errorf("still there: %+v", w.byStream("s").doc.Load())
+		}
+	})
+}

@@ -3,6 +3,8 @@ package streams
 import (
 	"context"
 	"fmt"
+	"reflect"
+
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -42,18 +44,30 @@ func (s *Service) reshard(ctx context.Context, st *stream) error {
 		}
 		ops := s.nextRound(st, d.Reshard)
 		if len(ops) == 0 {
-			return s.update(ctx, st, func(c *change) error {
-				c.doc.Reshard, c.doc.Due = nil, 0
-				if c.doc.Status == kinesis.StreamStatusUpdating {
-					c.doc.Status = kinesis.StreamStatusActive
-				}
-				return nil
-			})
+			if err := s.endReshard(ctx, st, d.Reshard); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := s.beginRound(ctx, st, d, ops); err != nil {
 			return err
 		}
 	}
+}
+
+// endReshard says that a goal is reached, unless the stream has another one by
+// now, or is being deleted.
+func (s *Service) endReshard(ctx context.Context, st *stream, goal *reshardDoc) error {
+	return s.update(ctx, st, func(c *change) error {
+		if !reflect.DeepEqual(c.doc.Reshard, goal) {
+			return nil
+		}
+		c.doc.Reshard, c.doc.Due = nil, 0
+		if c.doc.Status == kinesis.StreamStatusUpdating {
+			c.doc.Status = kinesis.StreamStatusActive
+		}
+		return nil
+	})
 }
 
 // unfinished lists the parents of a round that has begun, and its children.

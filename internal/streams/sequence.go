@@ -44,18 +44,36 @@ func (q sequence) append(dst []byte) []byte {
 		return r
 	}
 	low, mid, high := divide(), divide(), divide()
-	dst = strconv.AppendUint(dst, high, 10)
-	return appendPadded(appendPadded(dst, mid), low)
+	var buf [57]byte // high has 18 digits
+	digits19(buf[:19], high)
+	digits19(buf[19:38], mid)
+	digits19(buf[38:], low)
+	return append(dst, buf[1:]...)
 }
 
-func appendPadded(dst []byte, v uint64) []byte {
-	var buf [19]byte
-	for i := 18; i >= 0; i-- {
-		buf[i] = byte('0' + v%10)
-		v /= 10
-	}
-	return append(dst, buf[:]...)
+// digits19 writes v < 10^19 in decimal, with leading zeros. Ten thousand
+// records an answer make it worth the pairs.
+func digits19(dst []byte, v uint64) {
+	_ = dst[18]
+	top, rest := v/10_000_000_000_000_000, v%10_000_000_000_000_000
+	dst[0] = byte('0' + top/100)
+	pair(dst[1:], uint32(top%100))
+	digits8(dst[3:11], uint32(rest/100_000_000))
+	digits8(dst[11:19], uint32(rest%100_000_000))
 }
+
+func digits8(dst []byte, v uint32) {
+	_ = dst[7]
+	high, low := v/10_000, v%10_000
+	pair(dst, high/100)
+	pair(dst[2:], high%100)
+	pair(dst[4:], low/100)
+	pair(dst[6:], low%100)
+}
+
+const pairs = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899"
+
+func pair(dst []byte, v uint32) { copy(dst[:2], pairs[2*v:2*v+2]) }
 
 func (q sequence) String() string { return string(q.append(make([]byte, 0, 56))) }
 

@@ -49,9 +49,8 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cfg := w.cfg
-	cfg.Log, cfg.Catalog = log, cat
-	s, err := New(w.t.Context(), cfg)
+	w.cfg.Log, w.cfg.Catalog = &hookedLog{Log: log}, cat
+	s, err := New(w.t.Context(), w.cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
