@@ -73,7 +73,7 @@ func digits8(dst []byte, v uint32) {
 
 const pairs = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899"
 
-func pair(dst []byte, v uint32) { copy(dst[:2], pairs[2*v:2*v+2]) }
+func pair(dst []byte, v uint32) { dst[1], dst[0] = pairs[2*v+1], pairs[2*v] }
 
 func (q sequence) String() string { return string(q.append(make([]byte, 0, 56))) }
 
