@@ -190,5 +190,6 @@ func (d *Daemon) ClientEnvironment(overTLS bool) []string {
 		"AWS_SHARED_CREDENTIALS_FILE=/dev/null",
 		"AWS_CA_BUNDLE="+d.CA(),
 		"NODE_EXTRA_CA_CERTS="+d.CA(),
+		"SSL_CERT_FILE="+d.CA(), // rustls
 	)
 }
