@@ -21,7 +21,7 @@ func (s *Service) MergeShards(ctx context.Context, in *kinesis.MergeShardsInput)
 		return nil, shardNotFound(st, *in.AdjacentShardToMerge)
 	}
 	goal := &reshardDoc{Merge: &mergeDoc{Left: a, Right: b}}
-	return &kinesis.MergeShardsOutput{}, s.startReshard(ctx, st, goal, 0, func(c *change) error {
+	return &kinesis.MergeShardsOutput{}, s.startReshard(ctx, st, goal, func(c *change) error {
 		_, da, err := s.openShard(st, *in.ShardToMerge)
 		if err != nil {
 			return err

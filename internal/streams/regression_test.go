@@ -2,8 +2,11 @@ package streams
 
 import (
 	"errors"
+	"fmt"
 	"math/big"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -320,4 +323,44 @@ func TestReshardEndsOnlyItself(t *testing.T) {
 			w.t.Errorf("still there: %+v", w.byStream("s").doc.Load())
 		}
 	})
+}
+
+// Of calls that each fit the quota and together do not, as many succeed as fit.
+func TestQuotaUnderConcurrency(t *testing.T) {
+	w := newWorld(t, Config{Limits: -1, ShardLimit: 13})
+	for i := range 10 {
+		w.create(fmt.Sprint("s", i), 1)
+	}
+	var g sync.WaitGroup
+	var good, refused atomic.Int32
+	count := func(err error) {
+		switch {
+		case err == nil:
+			good.Add(1)
+		case api.IsCode(err, "LimitExceededException"):
+			refused.Add(1)
+		default:
+			t.Error(err)
+		}
+	}
+	for i := range 10 {
+		name := fmt.Sprint("s", i)
+		g.Go(func() {
+			if i%2 == 0 {
+				_, err := w.SplitShard(w.ctx(), &kinesis.SplitShardInput{StreamName: &name, ShardToSplit: new(shard0), NewStartingHashKey: new("1000")})
+				count(err)
+				return
+			}
+			_, err := w.UpdateShardCount(w.ctx(), &kinesis.UpdateShardCountInput{StreamName: &name, TargetShardCount: new(int32(2)), ScalingType: "UNIFORM_SCALING"})
+			count(err)
+		})
+	}
+	g.Wait()
+	if good.Load() != 3 || refused.Load() != 7 {
+		t.Errorf("%d succeeded, %d were refused", good.Load(), refused.Load())
+	}
+	out, err := w.DescribeLimits(w.ctx(), &kinesis.DescribeLimitsInput{})
+	if err != nil || *out.OpenShardCount != 13 {
+		t.Errorf("%d open shards, %v", *out.OpenShardCount, err)
+	}
 }

@@ -283,7 +283,7 @@ func compareKeys(a, b hashKey) int {
 
 // startReshard puts a stream into UPDATING with a goal, having checked it
 // against the document that the commit builds on.
-func (s *Service) startReshard(ctx context.Context, st *stream, goal *reshardDoc, more int, check func(c *change) error) error {
+func (s *Service) startReshard(ctx context.Context, st *stream, goal *reshardDoc, check func(c *change) error) error {
 	err := s.update(ctx, st, func(c *change) error {
 		if err := active(c.doc); err != nil {
 			return err
@@ -293,6 +293,13 @@ func (s *Service) startReshard(ctx context.Context, st *stream, goal *reshardDoc
 		}
 		if err := check(c); err != nil {
 			return err
+		}
+		more := 0
+		switch {
+		case goal.Split != nil:
+			more = 1
+		case goal.Target > 0:
+			more = goal.Target - len(st.route.Load().shards)
 		}
 		if more > 0 {
 			if err := s.shardQuota(s.quota(c.doc.Account, c.doc.Region), c.doc.Account, c.doc.Region, more); err != nil {

@@ -22,7 +22,7 @@ func (s *Service) SplitShard(ctx context.Context, in *kinesis.SplitShardInput) (
 		return nil, invalidArgument("Invalid NewStartingHashKey: %s", *in.NewStartingHashKey)
 	}
 	goal := &reshardDoc{Split: &splitDoc{Shard: index, At: at}}
-	return &kinesis.SplitShardOutput{}, s.startReshard(ctx, st, goal, 1, func(c *change) error {
+	return &kinesis.SplitShardOutput{}, s.startReshard(ctx, st, goal, func(c *change) error {
 		sh, d, err := s.openShard(st, *in.ShardToSplit)
 		if err != nil {
 			return err

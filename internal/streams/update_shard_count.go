@@ -24,7 +24,7 @@ func (s *Service) UpdateShardCount(ctx context.Context, in *kinesis.UpdateShardC
 	target := int(*in.TargetShardCount)
 	current := 0
 	now := s.now().UnixMilli()
-	err = s.startReshard(ctx, st, &reshardDoc{Target: target}, target-len(st.route.Load().shards), func(c *change) error {
+	err = s.startReshard(ctx, st, &reshardDoc{Target: target}, func(c *change) error {
 		current = len(st.route.Load().shards)
 		switch {
 		case target > 2*current:
