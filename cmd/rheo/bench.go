@@ -119,11 +119,11 @@ type loadResult struct {
 
 func (b *workload) run(ctx context.Context, connections int, d time.Duration, p *progress) loadResult {
 	began := time.Now()
-	ctx, cancel := context.WithDeadline(ctx, began.Add(d))
+	until, cancel := context.WithDeadline(ctx, began.Add(d))
 	defer cancel()
 	var workers sync.WaitGroup
 	for range connections {
-		workers.Go(func() { b.work(ctx, began) })
+		workers.Go(func() { b.work(ctx, until, began) })
 	}
 	finished := make(chan struct{})
 	go func() { workers.Wait(); close(finished) }()
@@ -146,17 +146,18 @@ func (b *workload) run(ctx context.Context, connections int, d time.Duration, p 
 	}
 }
 
-// work is one connection. A call that the end cuts off does not count.
-func (b *workload) work(ctx context.Context, began time.Time) {
+// work is one connection. It begins no call after until, and finishes the one
+// it has: to cut off the slow ones would make the figures better than it was.
+func (b *workload) work(ctx, until context.Context, began time.Time) {
 	once := func(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} } // a retry would hide a refusal
 	data := make([]byte, b.batch*b.size)
 	rand.Read(data)
 	var serial uint64
-	for ctx.Err() == nil {
+	for until.Err() == nil {
 		due := time.Now()
 		if b.rate > 0 {
 			due = b.due(began)
-			if sleep(ctx, time.Until(due)) != nil {
+			if sleep(until, time.Until(due)) != nil {
 				return
 			}
 		}
@@ -174,7 +175,7 @@ func (b *workload) work(ctx context.Context, began time.Time) {
 			return
 		}
 		b.count(len(entries), refused, problem, err, time.Since(due))
-		if err != nil && sleep(ctx, 10*time.Millisecond) != nil {
+		if err != nil && sleep(until, 10*time.Millisecond) != nil {
 			return
 		}
 	}

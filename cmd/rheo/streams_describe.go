@@ -70,6 +70,7 @@ func describe(w io.Writer, s *types.StreamDescriptionSummary) {
 		line("encryption", "KMS %s", aws.ToString(s.KeyId))
 	}
 	line("created", "%s", day(s.StreamCreationTimestamp))
+	fmt.Fprintln(w)
 }
 
 // drawShards draws the map: a line per shard, with the part of the hash keys
@@ -102,7 +103,6 @@ func drawShards(w io.Writer, shards []types.Shard) error {
 		}
 		rows = append(rows, []string{id, state, r.bar(width, full, empty), fmt.Sprintf("%5.1f%%", 100*r.share()), lineage(s, children[id])})
 	}
-	fmt.Fprintln(w)
 	printTable(w, rows)
 	return nil
 }

@@ -103,7 +103,8 @@ func (r *reader) push(ctx context.Context) {
 		case types.ShardIteratorTypeAfterSequenceNumber:
 			in.StartingPosition.SequenceNumber = &r.at.sequence
 		}
-		out, err := r.tail.client.SubscribeToShard(ctx, in)
+		// The SDK's event streams share state through their client: this one has its own.
+		out, err := kinesis.New(r.tail.client.Options()).SubscribeToShard(ctx, in)
 		if err == nil {
 			var done bool
 			if done, err = r.session(ctx, out.GetStream()); done {
