@@ -34,6 +34,9 @@ type recovery struct {
 	report DamageReport
 	holes  []string // where something of the journal could not be read, in order
 	shards map[uint32]*recovered
+	// missing are shards of the checkpoint whose segments are not there. Those
+	// that the journal deletes later on are none the worse for it.
+	missing map[uint32]DamagedError
 
 	lastAt   int64 // place of the last group of the last file
 	lastSize int
@@ -54,7 +57,7 @@ type recovered struct {
 // recovery decided to drop comes back: it has started a file whose header says
 // which group is the last that counts.
 func (d *Disk) recover() error {
-	r := &recovery{d: d, shards: map[uint32]*recovered{}}
+	r := &recovery{d: d, shards: map[uint32]*recovered{}, missing: map[uint32]DamagedError{}}
 	ck, err := d.loadCheckpoint()
 	if err != nil {
 		return err
@@ -71,6 +74,11 @@ func (d *Disk) recover() error {
 	}
 	if err := r.replay(ck, chain); err != nil {
 		return err
+	}
+	for ref, e := range r.missing {
+		if r.shards[ref] != nil {
+			r.report.Ranges = append(r.report.Ranges, e)
+		}
 	}
 	for _, where := range r.holes {
 		r.report.Ranges = append(r.report.Ranges, DamagedError{Where: where})
@@ -137,11 +145,12 @@ func (r *recovery) listSegments(s *shard) error {
 		s.segments = append(s.segments, g)
 	}
 	sort.Slice(s.segments, func(i, k int) bool { return s.segments[i].base < s.segments[k].base })
-	// Only the newest may be empty. Another one is of a roll that failed half way
-	// and says nothing of where the one before it ends.
+	// Only the newest may be empty. An older one is of a roll that failed half way
+	// and says nothing of where the one before it ends. (From the checkpoint's
+	// segment on it may be one whose records were not durable; verify sees to those.)
 	full := s.segments[:0]
-	for i, g := range s.segments {
-		if g.size == 0 && i+1 < len(s.segments) {
+	for _, g := range s.segments {
+		if g.size == 0 && s.saved.present && g.base < s.saved.base {
 			if err := d.fs.Remove(g.path); err != nil {
 				return err
 			}
@@ -163,10 +172,10 @@ func (r *recovery) listSegments(s *shard) error {
 	}
 	i := slices.IndexFunc(s.segments, func(g *segment) bool { return g.base == s.saved.base })
 	if i < 0 || s.segments[i].size < s.saved.size {
-		r.report.Ranges = append(r.report.Ranges, DamagedError{
+		r.missing[s.ref] = DamagedError{
 			Shard: s.id, From: Offset(s.saved.base), To: Offset(s.saved.last),
 			Where: filepath.Join(dir, segmentName(s.saved.base, 0)) + " is missing or cut short",
-		})
+		}
 		if i >= 0 {
 			s.saved.size = s.segments[i].size
 		} else {
@@ -182,6 +191,10 @@ func (r *recovery) openJournal(ck *checkpoint) (chain []*journalFile, err error)
 	j := r.d.journal
 	names, err := j.fs.List(j.dir)
 	if err != nil {
+		return nil, err
+	}
+	// A killed process may have made a file without having synced its name.
+	if err := j.fs.SyncDir(j.dir); err != nil {
 		return nil, err
 	}
 	byUse := map[uint64]*journalFile{}
