@@ -38,6 +38,7 @@ func TestOrderAndDurabilityUnderResharding(t *testing.T) {
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	w.create("s", 2)
+	w.register("s", "c")
 	h := &history{rnd: rand.New(rand.NewPCG(seed, 0)), keys: make([]keyHistory, 24), seen: map[string]string{}}
 	for cycle := range cycles {
 		h.live(w, time.Duration(5+h.rnd.IntN(60))*time.Millisecond)
@@ -158,6 +159,10 @@ func (h *history) read(ctx context.Context, s *Service, rnd *rand.Rand) {
 	}
 	recent := list.Shards[max(0, len(list.Shards)-6):]
 	kind := []kinesis.ShardIteratorType{"TRIM_HORIZON", "LATEST"}[rnd.IntN(2)]
+	if rnd.IntN(2) == 0 {
+		h.subscribe(ctx, s, recent[rnd.IntN(len(recent))].ShardId, kind)
+		return
+	}
 	it, err := s.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &stream, ShardId: recent[rnd.IntN(len(recent))].ShardId, ShardIteratorType: kind})
 	if err != nil {
 		return
@@ -176,6 +181,32 @@ func (h *history) read(ctx context.Context, s *Service, rnd *rand.Rand) {
 		if next = out.NextShardIterator; next == nil {
 			return
 		}
+	}
+}
+
+// subscribe is read by fan-out, for some events.
+func (h *history) subscribe(ctx context.Context, s *Service, shard *string, kind kinesis.ShardIteratorType) {
+	list, err := s.ListStreamConsumers(ctx, &kinesis.ListStreamConsumersInput{StreamARN: new(arnOf("s"))})
+	if err != nil || len(list.Consumers) == 0 {
+		return
+	}
+	out, err := s.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{ConsumerARN: list.Consumers[0].ConsumerARN, ShardId: shard, StartingPosition: &kinesis.StartingPosition{Type: kind}})
+	if err != nil {
+		return
+	}
+	defer out.EventStream.Close()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	for {
+		e, err := out.EventStream.Next(ctx)
+		if err != nil {
+			return
+		}
+		h.mu.Lock()
+		for _, r := range e.(*kinesis.SubscribeToShardEvent).Records {
+			h.seen[*r.SequenceNumber] = string(r.Data)
+		}
+		h.mu.Unlock()
 	}
 }
 

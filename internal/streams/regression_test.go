@@ -15,7 +15,7 @@ import (
 	"github.com/rheostream/rheo/internal/shardlog"
 )
 
-func wantCode(t *testing.T, err error, code string) {
+func wantCode(t testing.TB, err error, code string) {
 	t.Helper()
 	if !api.IsCode(err, code) {
 		t.Errorf("got %v, want %s", err, code)

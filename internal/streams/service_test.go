@@ -20,7 +20,7 @@ import (
 // world is a service on a file system that can lose power.
 type world struct {
 	*Service
-	t    *testing.T
+	t    testing.TB
 	fs   *vfs.Crash
 	log  shardlog.Log
 	cat  *catalog.Catalog
@@ -28,7 +28,7 @@ type world struct {
 	stop func()
 }
 
-func newWorld(t *testing.T, cfg Config) *world {
+func newWorld(t testing.TB, cfg Config) *world {
 	w := &world{t: t, fs: vfs.NewCrash(1), cfg: cfg}
 	w.start()
 	t.Cleanup(func() { w.stop() })
