@@ -176,9 +176,14 @@ func (r *recovery) listSegments(s *shard) error {
 			Shard: s.id, From: Offset(s.saved.base), To: Offset(s.saved.last),
 			Where: filepath.Join(dir, segmentName(s.saved.base, 0)) + " is missing or cut short",
 		}
-		if i >= 0 {
+		// For a repair: what is there is read anew.
+		switch {
+		case i >= 0:
 			s.saved.size = s.segments[i].size
-		} else {
+		case len(s.segments) > 0:
+			g := s.segments[0]
+			s.saved = saved{present: true, base: g.base, last: g.base - 1, lastAt: g.baseArrival}
+		default:
 			s.saved = saved{}
 		}
 	}
@@ -577,6 +582,12 @@ func (r *recovery) verify(sh *recovered) error {
 	if s.saved.present {
 		i = max(slices.IndexFunc(s.segments, func(g *segment) bool { return g.base == s.saved.base }), 0)
 	}
+	if !s.saved.present && len(s.segments) > 0 && s.segments[0].base != 1 {
+		// Not even the first one's name was durable.
+		if err := r.dropSegments(s, 0); err != nil {
+			return err
+		}
+	}
 	for ; i < len(s.segments); i++ {
 		g := s.segments[i]
 		from, last, lastAt := int64(0), g.base-1, g.baseArrival
@@ -615,16 +626,9 @@ func (r *recovery) verify(sh *recovered) error {
 		s.namesNew = true
 		whole := i+1 == len(s.segments) || s.segments[i+1].base == last+1
 		if !whole {
-			for _, extra := range s.segments[i+1:] {
-				d.files.forget(extra.path)
-				if err := d.fs.Remove(extra.path); err != nil {
-					return err
-				}
-				if err := d.fs.Remove(indexPath(extra.path)); err != nil && !errors.Is(err, errNotExist) {
-					return err
-				}
+			if err := r.dropSegments(s, i+1); err != nil {
+				return err
 			}
-			s.segments = s.segments[:i+1]
 		}
 	}
 	if k := len(s.segments); k > 0 {
@@ -632,6 +636,22 @@ func (r *recovery) verify(sh *recovered) error {
 		s.flushed, s.flushedAt = g.last, g.lastAt
 		sh.seen = max(sh.seen, g.last)
 	}
+	return nil
+}
+
+// dropSegments removes the segments from the n-th on: the journal has what they held.
+func (r *recovery) dropSegments(s *shard, n int) error {
+	for _, g := range s.segments[n:] {
+		r.d.files.forget(g.path)
+		if err := r.d.fs.Remove(g.path); err != nil {
+			return err
+		}
+		if err := r.d.fs.Remove(indexPath(g.path)); err != nil && !errors.Is(err, errNotExist) {
+			return err
+		}
+	}
+	s.segments = s.segments[:n]
+	s.namesNew = true
 	return nil
 }
 
