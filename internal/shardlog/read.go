@@ -300,10 +300,12 @@ func (g *segment) lastOf(size int64) uint64 {
 // gatherMemory copies frames from g.next on out of memory. It is called with mu
 // held and lets go of it before it copies: a reference keeps each slab meanwhile.
 func (s *shard) gatherMemory(g *gather) {
-	// Offsets that were used up before a restart and left nothing behind.
-	g.next = max(g.next, s.flushed+1)
 	runs := s.visible()
 	runs = runs[sort.Search(len(runs), func(i int) bool { return runs[i].last >= g.next }):]
+	if len(runs) == 0 {
+		// Only offsets that were used up before a restart and left nothing behind.
+		g.next, _ = s.durableNext()
+	}
 	n, bytes, count := 0, 0, 0
 	for n < len(runs) && (n == 0 || count < g.recordsMax-g.records && bytes < g.bytesMax-g.bytes) {
 		bytes += int(runs[n].size)

@@ -673,8 +673,8 @@ func (r *recovery) finish(chain []*journalFile) error {
 			// Offsets that were lost at the end are not given out again.
 			s.next += repairGap
 		}
+		s.openedNext = s.next
 		if len(s.mem.all()) == 0 {
-			s.flushed = s.next - 1
 			s.flushedAt = max(s.flushedAt, s.lastArrival)
 		}
 	}

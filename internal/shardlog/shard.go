@@ -45,7 +45,8 @@ type shard struct {
 	queued       bool // handed to a flusher
 	dirty        bool // in Disk.dirty
 	segments     []*segment
-	flushed      uint64 // last offset in segments, or known to be used up before
+	openedNext   uint64 // what next was after recovery: nothing below is still to come
+	flushed      uint64 // last offset in segments
 	flushedAt    int64  // its arrival
 	saved        saved  // what the next checkpoint says of the segments
 	savedDurably uint64 // base of the active segment in the last durable checkpoint
@@ -151,10 +152,11 @@ func (s *shard) visible() []run {
 
 // durableNext is the offset above the last readable record. Called with mu held.
 func (s *shard) durableNext() (next uint64, arrival int64) {
+	next, arrival = s.flushed+1, s.flushedAt
 	if v := s.visible(); len(v) > 0 {
-		return v[len(v)-1].last + 1, v[len(v)-1].arrival
+		next, arrival = v[len(v)-1].last+1, v[len(v)-1].arrival
 	}
-	return s.flushed + 1, s.flushedAt
+	return max(next, s.openedNext), arrival
 }
 
 // horizon is the arrival before which nothing is visible. Called with mu held.
