@@ -3,7 +3,6 @@ package shardlog
 import (
 	"errors"
 	"fmt"
-	"hash/crc32"
 )
 
 // A journal file starts with one header block; commit blocks follow. All start
@@ -40,7 +39,7 @@ func (k *block) put(b []byte) {
 	le.PutUint64(b[24:], k.group)
 	le.PutUint64(b[32:], k.digest)
 	le.PutUint32(b[40:], k.length)
-	le.PutUint32(b[4:], crc32.Checksum(b[8:blockHeader], castagnoli))
+	le.PutUint32(b[4:], checksum(b[8:blockHeader]))
 }
 
 // parseBlock parses a commit block's header.
@@ -48,7 +47,7 @@ func parseBlock(b []byte) (block, error) {
 	if len(b) < blockHeader || le.Uint32(b) != blockMagic {
 		return block{}, errBlock
 	}
-	if crc32.Checksum(b[8:blockHeader], castagnoli) != le.Uint32(b[4:]) {
+	if checksum(b[8:blockHeader]) != le.Uint32(b[4:]) {
 		return block{}, fmt.Errorf("%w: header checksum differs", errBlock)
 	}
 	if v := le.Uint32(b[8:]); v != blockVersion {
@@ -102,7 +101,7 @@ func (h *fileHeader) put(b []byte) {
 	le.PutUint64(b[32:], h.prevUse)
 	le.PutUint64(b[40:], h.prevGen)
 	le.PutUint64(b[48:], h.prevGroup)
-	le.PutUint32(b[8:], crc32.Checksum(b[12:fileHeaderBytes], castagnoli))
+	le.PutUint32(b[8:], checksum(b[12:fileHeaderBytes]))
 }
 
 var errFileHeader = errors.New("journal file header is damaged")
@@ -111,7 +110,7 @@ func parseFileHeader(b []byte) (fileHeader, error) {
 	if len(b) < fileHeaderBytes {
 		return fileHeader{}, errFileHeader
 	}
-	if le.Uint64(b) != fileHeaderMagic || crc32.Checksum(b[12:fileHeaderBytes], castagnoli) != le.Uint32(b[8:]) {
+	if le.Uint64(b) != fileHeaderMagic || checksum(b[12:fileHeaderBytes]) != le.Uint32(b[8:]) {
 		return fileHeader{}, errFileHeader
 	}
 	if v := le.Uint32(b[12:]); v != fileHeaderVersion {

@@ -3,7 +3,6 @@ package shardlog
 import (
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"path/filepath"
 	"sort"
 	"sync"
@@ -71,14 +70,14 @@ func (c *checkpoint) encode() []byte {
 			b = le.AppendUint64(b, v)
 		}
 	}
-	le.PutUint32(b[8:], crc32.Checksum(b[12:], castagnoli))
+	le.PutUint32(b[8:], checksum(b[12:]))
 	return b
 }
 
 var errCheckpoint = errors.New("checkpoint is damaged")
 
 func decodeCheckpoint(b []byte) (*checkpoint, error) {
-	if len(b) < checkpointHeader || le.Uint64(b) != checkpointMagic || crc32.Checksum(b[12:], castagnoli) != le.Uint32(b[8:]) {
+	if len(b) < checkpointHeader || le.Uint64(b) != checkpointMagic || checksum(b[12:]) != le.Uint32(b[8:]) {
 		return nil, errCheckpoint
 	}
 	if v := le.Uint32(b[12:]); v != checkpointVersion {

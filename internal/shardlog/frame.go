@@ -39,6 +39,8 @@ var (
 	errFrame      = errors.New("not a frame")
 )
 
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
 // frame is a parsed frame; its slices alias the bytes it was parsed from.
 type frame struct {
 	size    int
@@ -90,7 +92,7 @@ func putFrame(b []byte, r *Record, flags byte, ref uint32, seq uint64, arrival i
 	le.PutUint64(b[offSeq:], seq)
 	le.PutUint64(b[offArrival:], uint64(arrival))
 	le.PutUint32(b[offEpoch:], r.KeyEpoch)
-	crc := crc32.Checksum(b[4:], castagnoli)
+	crc := checksum(b[4:])
 	le.PutUint32(b, crc)
 	return crc
 }
@@ -122,7 +124,7 @@ func parseFrame(b []byte) (frame, error) {
 		return frame{}, errFrameShort
 	}
 	b = b[:n:n]
-	if crc32.Checksum(b[4:], castagnoli) != le.Uint32(b) {
+	if checksum(b[4:]) != le.Uint32(b) {
 		return frame{}, fmt.Errorf("%w: checksum differs", errFrame)
 	}
 	return sliceFrame(b)
@@ -158,7 +160,8 @@ func sliceFrame(b []byte) (frame, error) {
 	keyLen := int(le.Uint16(b[offKeyLen:]))
 	f.key = take(keyLen)
 	f.data = rest
-	if len(f.key) != keyLen || f.flags&flagProducer != 0 && len(f.mark) != frameMark {
+	if len(f.key) != keyLen || f.flags&flagProducer != 0 && len(f.mark) != frameMark ||
+		f.flags&flagEncrypted != 0 && len(f.nonce) != frameNonce {
 		return frame{}, fmt.Errorf("%w: parts do not fit", errFrame)
 	}
 	return f, nil

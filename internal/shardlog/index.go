@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"sort"
 	"strings"
 	"sync"
@@ -61,14 +60,14 @@ func encodeIndex(size int64, last uint64, entries []indexEntry) []byte {
 		b = le.AppendUint64(b, uint64(e.arrival))
 		b = le.AppendUint64(b, uint64(e.at))
 	}
-	le.PutUint32(b[8:], crc32.Checksum(b[12:], castagnoli))
+	le.PutUint32(b[8:], checksum(b[12:]))
 	return b
 }
 
 var errIndex = errors.New("not an index")
 
 func decodeIndex(b []byte) (size int64, last uint64, entries []indexEntry, err error) {
-	if len(b) < indexHeader || le.Uint64(b) != indexMagic || crc32.Checksum(b[12:], castagnoli) != le.Uint32(b[8:]) {
+	if len(b) < indexHeader || le.Uint64(b) != indexMagic || checksum(b[12:]) != le.Uint32(b[8:]) {
 		return 0, 0, nil, errIndex
 	}
 	if v := le.Uint32(b[12:]); v != indexVersion {

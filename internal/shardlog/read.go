@@ -184,6 +184,7 @@ func (s *shard) gatherSegment(g *gather, seg *segment, to int64, active *activeI
 	}
 	start := len(b.Buf) // of bytes not yet parsed, which lie at at in the file
 	from := start       // of the span
+	seenAt := int64(0)
 	damaged := func(after uint64, cause error) error {
 		e := DamagedError{Shard: s.id, From: Offset(max(after+1, 1)), Where: fmt.Sprintf("%s at %d", seg.path, at)}
 		if i := sort.Search(len(entries), func(i int) bool { return entries[i].at > at }); i < len(entries) {
@@ -224,7 +225,7 @@ func (s *shard) gatherSegment(g *gather, seg *segment, to int64, active *activeI
 				if g.records > 0 && from < start {
 					// What came before it is good; the next Read reports the damage.
 					g.spans = append(g.spans, span{from, start})
-					g.next, g.full, g.nextAt = seen+1, true, 0
+					g.next, g.full, g.nextAt = seen+1, true, seenAt
 					b.Buf = b.Buf[:start]
 					return nil
 				}
@@ -248,7 +249,7 @@ func (s *shard) gatherSegment(g *gather, seg *segment, to int64, active *activeI
 				b.Buf = b.Buf[:start]
 				return nil
 			}
-			seen = fr.seq
+			seen, seenAt = fr.seq, fr.arrival
 			start += fr.size
 			at += int64(fr.size)
 		}

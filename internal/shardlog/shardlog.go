@@ -1,4 +1,3 @@
-// Package shardlog keeps records in order, per shard.
 package shardlog
 
 import (
