@@ -239,8 +239,10 @@ func TestDiskFull(t *testing.T) {
 		if err := d.Delete(ctx, victim); err != nil {
 			t.Fatalf("delete on a full disk: %v", err)
 		}
-		d.removeGarbage()
-		d.space.look()
+		for d.Stats().Full { // until the keeper has removed the files
+			time.Sleep(time.Millisecond)
+			d.space.look()
+		}
 		d.space.fillBallast()
 		mustPut(t, d, s, 1, 1)
 		if err := d.Close(); err != nil {

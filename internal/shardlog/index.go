@@ -89,12 +89,6 @@ func decodeIndex(b []byte) (size int64, last uint64, entries []indexEntry, err e
 	return size, last, entries, nil
 }
 
-// writeIndex stores a sealed segment's index. It is not synced: its checksum
-// tells whether it is whole.
-func (d *Disk) writeIndex(g *segment) error {
-	return d.writeIndexFile(g.path, encodeIndex(g.size, g.last, g.index.entries))
-}
-
 func (d *Disk) writeIndexFile(segment string, b []byte) error {
 	name := indexPath(segment)
 	if err := d.fs.Remove(name); err != nil && !errors.Is(err, errNotExist) {

@@ -46,7 +46,8 @@ func (d *Disk) scrub(pace func(n int) bool) {
 		s.mu.Lock()
 		var sealed []segment
 		for i := 0; i+1 < len(s.segments); i++ {
-			sealed = append(sealed, *s.segments[i])
+			g := s.segments[i]
+			sealed = append(sealed, segment{base: g.base, path: g.path, size: g.size, last: g.last})
 		}
 		s.mu.Unlock()
 		for i := range sealed {

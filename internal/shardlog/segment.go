@@ -194,8 +194,10 @@ func (s *shard) roll() (*segment, error) {
 	s.mu.Lock()
 	next := s.newSegment(1, 0)
 	var active *segment
+	var index activeIndex
 	if k := len(s.segments); k > 0 {
 		active = s.segments[k-1]
+		index = active.index // a reader may complete it meanwhile
 		next = s.newSegment(active.last+1, active.lastAt)
 	}
 	s.mu.Unlock()
@@ -219,9 +221,10 @@ func (s *shard) roll() (*segment, error) {
 	if err := f.Close(); err != nil {
 		return nil, errors.Join(err, s.d.fs.Remove(next.path))
 	}
-	if active != nil && active.index.whole() {
-		// Best effort: a missing index is built by reading the segment.
-		if err := s.d.writeIndex(active); err != nil {
+	if active != nil && index.whole() {
+		// Best effort: a missing index is built by reading the segment. It is not
+		// synced, its checksum tells whether it is whole.
+		if err := s.d.writeIndexFile(active.path, encodeIndex(active.size, active.last, index.entries)); err != nil {
 			s.d.log.Warn("cannot write an index", "segment", active.path, "error", err)
 		}
 	}
