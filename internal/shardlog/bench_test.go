@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/rheostream/rheo/internal/shardlog"
+	"github.com/rheostream/rheo/internal/vfs"
 )
 
 func openBench(b *testing.B, shards int) (*shardlog.Disk, []shardlog.Shard) {
@@ -183,4 +184,49 @@ func BenchmarkRead(b *testing.B) {
 		}
 		read(b, s, 1)
 	})
+}
+
+// What the disk itself does now: a write and a sync of one group, in a file
+// whose blocks were written before, and in one whose blocks are only reserved.
+func BenchmarkRawSync(b *testing.B) {
+	for _, size := range []int{4 << 10, 512 << 10, 2 << 20} {
+		for _, recycled := range []bool{true, false} {
+			b.Run(fmt.Sprintf("%dKiB/recycled=%v", size>>10, recycled), func(b *testing.B) {
+				const fileBytes = 256 << 20
+				f, err := vfs.OS().Create(b.TempDir() + "/raw")
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer f.Close()
+				data := make([]byte, size)
+				for i := range data {
+					data[i] = byte(i * 7)
+				}
+				if err := f.Reserve(fileBytes); err != nil {
+					b.Fatal(err)
+				}
+				if recycled {
+					for at := int64(0); at < fileBytes; at += int64(size) {
+						if _, err := f.WriteAt(data, at); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+				if err := f.Sync(); err != nil {
+					b.Fatal(err)
+				}
+				b.SetBytes(int64(size))
+				at := int64(0)
+				for b.Loop() {
+					if _, err := f.WriteAt(data, at); err != nil {
+						b.Fatal(err)
+					}
+					if err := f.Sync(); err != nil {
+						b.Fatal(err)
+					}
+					at = (at + int64(size)) % fileBytes
+				}
+			})
+		}
+	}
 }

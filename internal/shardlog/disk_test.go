@@ -594,3 +594,95 @@ func ExampleDamageReport() {
 	//   000003.journal from 4096 to 12288, groups 17 to 17
 	//   shard s, offsets 5 to 9 (000003.journal from 4096 to 12288, groups 17 to 17)
 }
+
+func readAll(t *testing.T, d *Disk, id ID) (offsets []Offset) {
+	t.Helper()
+	h, err := d.Shard(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b Batch
+	for from := Offset(0); ; from = b.Next {
+		if err := h.Read(ctx, from, 100, 1<<20, &b); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range b.Records {
+			offsets = append(offsets, r.Offset)
+		}
+		if b.NextArrival == 0 {
+			return offsets
+		}
+	}
+}
+
+// A process dies of a failed sync, the page cache still shows what the disk
+// never got, and the next process serves it: then it must also be durable.
+func TestPageCacheMayLie(t *testing.T) {
+	for seed := range uint64(20) {
+		crash := vfs.NewCrash(seed)
+		fs := vfs.NewFaults(crash)
+		d := mustOpen(t, memConfig(fs))
+		s := mustCreate(t, d, "s", 0)
+		mustPut(t, d, s, 1, 3000)
+		fs.Add(vfs.Fault{Op: vfs.OpSync, Name: "*.journal", Nth: 1, Err: syscall.EIO})
+		if _, err := tryPut(d, s, 2, 3000); err == nil {
+			t.Fatal("no sync failed")
+		}
+		disk := crash.Kill()
+		seen := readAll(t, mustOpen(t, memConfig(disk)), "s")
+		left := readAll(t, mustOpen(t, memConfig(disk.Crash())), "s")
+		if len(seen) < 1 || len(left) != len(seen) {
+			t.Errorf("seed %d: %d records were read, %d are left after a power cut", seed, len(seen), len(left))
+		}
+	}
+}
+
+// What a failed write left behind the end of a segment is not taken for records
+// once the segment is sealed.
+func TestRaggedSegment(t *testing.T) {
+	crash := vfs.NewCrash(1)
+	fs := vfs.NewFaults(crash)
+	d := mustOpen(t, memConfig(fs))
+	s := mustCreate(t, d, "s", 0)
+	mustPut(t, d, s, 3, 1000)
+	if err := s.flush(); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, d, s, 4, 1000)
+	fs.Add(vfs.Fault{Op: vfs.OpWrite, Name: "*.seg", Nth: 1, Err: syscall.EIO, Short: 3500})
+	if err := s.flush(); err == nil {
+		t.Fatal("no write failed")
+	}
+	mustPut(t, d, s, 5, 1000) // does not fit: the segment is sealed
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = mustOpen(t, memConfig(crash))
+	if got := readAll(t, d, "s"); len(got) != 12 {
+		t.Errorf("%d records of 12: %v", len(got), got)
+	}
+	d.scrub(func(int) bool { return true })
+	if list := d.Damage(); len(list) > 0 {
+		t.Errorf("taken for damage: %v", &list[0])
+	}
+}
+
+// A killed process made a journal file and did not get to sync its name.
+func TestKilledWhileGrowing(t *testing.T) {
+	for seed := range uint64(40) {
+		crash := vfs.NewCrash(seed)
+		fs := vfs.NewFaults(crash)
+		fs.Add(vfs.Fault{Op: vfs.OpSyncDir, Name: "journal", Err: syscall.EIO})
+		fs.Add(vfs.Fault{Op: vfs.OpRemove, Name: "*.journal", Err: syscall.EIO})
+		if d, err := Open(memConfig(fs)); err == nil {
+			d.Close()
+			t.Fatal("opened without syncing the journal's names")
+		}
+		disk := crash.Kill()
+		d := mustOpen(t, memConfig(disk))
+		mustPut(t, d, mustCreate(t, d, "s", 0), 1, 10)
+		if got := readAll(t, mustOpen(t, memConfig(disk.Crash())), "s"); len(got) != 1 {
+			t.Errorf("seed %d: an acknowledged record is lost", seed)
+		}
+	}
+}

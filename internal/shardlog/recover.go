@@ -112,9 +112,11 @@ func (r *recovery) restore(ck *checkpoint) error {
 	return nil
 }
 
+// applyFrames applies the frames of a block that was checked.
 func (r *recovery) applyFrames(f *journalFile, payload []byte) error {
 	for at := 0; at < len(payload); {
-		fr, err := parseFrame(payload[at:])
+		end := at + frameLength(payload[at:])
+		fr, err := sliceFrame(payload[at:end:end])
 		if err != nil {
 			return err
 		}
