@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"cmd/rheo"},
 }
 
-// services never import each other, nor does anything on their line.
+// TestLayers holds every import to the table; services, on one line, never import each other.
 func TestLayers(t *testing.T) {
 	const module = "github.com/rheostream/rheo"
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()

@@ -1,4 +1,4 @@
-// Limit is the yardstick of the benchmarks: an HTTP server that does what no
+// Command limit is the yardstick of the benchmarks: an HTTP server that does what no
 // durable Kinesis can leave out, and nothing else.
 //
 // A put is read, hashed (SHA-256, as a signature needs), scanned, decoded from

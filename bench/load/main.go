@@ -1,4 +1,4 @@
-// Load compares rheo with the limit of its machine and with two emulators.
+// Command load compares rheo with the limit of its machine and with two emulators.
 //
 // Every row is run in rounds, one server after the other in each round, each on
 // an empty folder, so that what else the machine does falls on all alike. A

@@ -47,28 +47,10 @@ func OpenDir(fsys vfs.FS, root string) (*Dir, error) {
 			return nil, fmt.Errorf("cannot remove unfinished blob: %w", err)
 		}
 	}
-	if err := syncUpwards(fsys, root); err != nil {
+	if err := vfs.SyncUpwards(fsys, root); err != nil {
 		return nil, fmt.Errorf("cannot sync blob directory: %w", err)
 	}
 	return d, nil
-}
-
-// syncUpwards makes the names of dir and all directories above it durable: any
-// of them may have been made just now. Those that we may not even open are not ours.
-func syncUpwards(fsys vfs.FS, dir string) error {
-	for {
-		if err := fsys.SyncDir(dir); err != nil {
-			if errors.Is(err, fs.ErrPermission) {
-				return nil
-			}
-			return err
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return nil
-		}
-		dir = parent
-	}
 }
 
 func (d *Dir) file(name string) string {

@@ -59,12 +59,6 @@ func (m *machine) stop() {
 	m.log.Close()
 }
 
-func (m *machine) restart() error {
-	m.t.Helper()
-	m.stop()
-	return m.start()
-}
-
 func (m *machine) crash() {
 	m.t.Helper()
 	next := m.fs.Crash()

@@ -179,10 +179,8 @@ func (d *Disk) open() (err error) {
 			return err
 		}
 	}
-	for _, dir := range []string{filepath.Dir(d.cfg.Dir), d.cfg.Dir} {
-		if err := d.fs.SyncDir(dir); err != nil {
-			return err
-		}
+	if err := vfs.SyncUpwards(d.fs, d.cfg.Dir); err != nil {
+		return err
 	}
 	if d.lock, err = d.fs.Lock(filepath.Join(d.cfg.Dir, "LOCK")); err != nil {
 		return err

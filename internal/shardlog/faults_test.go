@@ -212,9 +212,7 @@ func (w *crashWorld) killed() {
 		w.fail("cannot open: %v", err)
 	}
 	var shards []Shard
-	for _, s := range d.Shards() {
-		shards = append(shards, s)
-	}
+	shards = append(shards, d.Shards()...)
 	for range 5 {
 		w.append(d, shards, w.rng)
 	}

@@ -1,11 +1,6 @@
 package streams
 
-import (
-	"errors"
-
-	"github.com/rheostream/rheo/internal/api"
-	"github.com/rheostream/rheo/internal/shardlog"
-)
+import "github.com/rheostream/rheo/internal/api"
 
 // The errors of Data Streams, in AWS's words where a public source shows them.
 
@@ -52,16 +47,4 @@ func notActive(d *streamDoc) *api.Error {
 // dryRun is how AWS says that a call with DryRun set would have succeeded.
 func dryRun() *api.Error {
 	return api.Errorf("DryRunOperationException", "Request would have succeeded, but DryRun flag is set.")
-}
-
-// unavailable turns what the log cannot do now into an error to retry. All
-// other log errors are ours and stay as they are.
-func unavailable(err error) error {
-	switch {
-	case errors.Is(err, shardlog.ErrOverloaded):
-		return throughputExceeded("Rate exceeded for the log of this server: %s.", err)
-	case errors.Is(err, shardlog.ErrNoSpace):
-		return &api.Error{Code: "InternalFailure", Status: 500, Message: "The server's disk is full: " + err.Error()}
-	}
-	return err
 }

@@ -60,6 +60,17 @@ func (l *writeLimit) take(now time.Time, size int, scale float64) bool {
 	return true
 }
 
+// giveBack returns what take took for a record that then was not stored.
+func (l *writeLimit) giveBack(size int, scale float64) {
+	if scale < 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.records.tokens++
+	l.bytes.tokens += float64(size)
+}
+
 // readLimit is what a shard gives to GetRecords, over all its callers, and how
 // many iterators.
 type readLimit struct {

@@ -77,7 +77,6 @@ type putItem struct {
 	hash  hashKey
 	part  int32 // position of its shard in the route; -1: done or refused
 	shard *shard
-	rec   *shardlog.Record // where it was stored, once it is
 	seq   sequence
 	code  string // error, if it was not
 	text  string
@@ -254,7 +253,10 @@ func (p *put) settle(s *Service) (left int) {
 			default:
 				it.part = done
 				it.code, it.text = "InternalFailure", "Internal service failure."
+				sh.write.giveBack(len(it.key)+len(it.data), s.cfg.Limits)
 				switch {
+				case errors.Is(part.Err, shardlog.ErrNoSpace):
+					it.text = "The disk of this server is full."
 				case errors.Is(part.Err, shardlog.ErrOverloaded):
 					it.code, it.text = "ProvisionedThroughputExceededException", "Rate exceeded for the log of this server."
 				case errors.Is(part.Err, shardlog.ErrNotFound):
@@ -264,7 +266,7 @@ func (p *put) settle(s *Service) (left int) {
 		}
 		if part.Err == nil {
 			sh.usage.put(len(part.Records), bytes)
-		} else if !sealed && !gone(part.Err) {
+		} else if !sealed && !gone(part.Err) && !errors.Is(part.Err, shardlog.ErrNoSpace) { // of a full disk the log tells once
 			s.cfg.Logger.Error("cannot store records", "shard", part.Shard.ID(), "records", len(part.Records), "err", part.Err)
 		}
 	}

@@ -170,7 +170,7 @@ func (s *Service) now() time.Time { return s.cfg.Log.Now() }
 // reconcile makes the log's shards those of the catalog. A crash leaves log
 // shards whose documents were not yet, or are no longer, there; they are empty
 // or unwanted. A document without its log shard is only left when files were
-// lost: it starts empty.
+// lost: that is damage, and only a repair goes on without.
 func (s *Service) reconcile(ctx context.Context) error {
 	want := map[shardlog.ID]shardlog.Options{}
 	streams := map[string]*streamDoc{}
@@ -187,11 +187,17 @@ func (s *Service) reconcile(ctx context.Context) error {
 			want[logID(id, index)] = shardlog.Options{Retention: d.retention()}
 		}
 	}
+	lost := maps.Clone(want)
+	for _, sh := range s.cfg.Log.Shards() {
+		delete(lost, sh.ID())
+	}
+	if len(lost) > 0 && !s.cfg.Repair {
+		return fmt.Errorf("the log has lost %d shards that the catalog knows, %v among them: their records are gone. With repair they start empty", len(lost), slices.Sorted(maps.Keys(lost))[0])
+	}
 	var g errgroup.Group
 	g.SetLimit(32)
 	for _, sh := range s.cfg.Log.Shards() {
 		if o, ok := want[sh.ID()]; ok {
-			delete(want, sh.ID())
 			if sh.Info().Retention != o.Retention {
 				g.Go(func() error { return s.cfg.Log.SetRetention(ctx, sh, o.Retention) })
 			}
@@ -199,10 +205,7 @@ func (s *Service) reconcile(ctx context.Context) error {
 			g.Go(func() error { return s.cfg.Log.Delete(ctx, sh) })
 		}
 	}
-	if len(want) > 0 && !s.cfg.Repair {
-		return fmt.Errorf("the log has lost %d shards that the catalog knows, %v among them: their records are gone. With repair they start empty", len(want), slices.Sorted(maps.Keys(want))[0])
-	}
-	for id, o := range want {
+	for id, o := range lost {
 		s.cfg.Logger.Error("the log has lost a shard; it starts empty", "shard", id)
 		g.Go(func() error { _, err := s.cfg.Log.Create(ctx, id, o); return err })
 	}

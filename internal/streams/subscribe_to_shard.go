@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"io"
+	"maps"
 	"sync"
 	"time"
 
@@ -75,7 +76,7 @@ func (s *Service) SubscribeToShard(ctx context.Context, in *kinesis.SubscribeToS
 type subscriptions struct {
 	mu      sync.Mutex
 	byShard map[uint32]*subscription // mu
-	began   map[uint32]time.Time     // mu; when each shard's last one began
+	began   map[uint32]time.Time     // mu; shards that had one begin within the period of the call limit
 	ended   bool                     // mu; the consumer is gone
 }
 
@@ -91,7 +92,10 @@ func (l *subscriptions) begin(sub *subscription, consumer string, limits float64
 	if old != nil && sub.began.Sub(old.began) < takeOverAfter {
 		return inUse("Another active subscription exists for this consumer: %s:%s:%s:%s", st.name.account, st.name.name, sub.sh.id, consumer)
 	}
-	if last, ok := l.began[index]; ok && limits > 0 && sub.began.Sub(last).Seconds()*subscribesPerSec*limits < 1 {
+	if limits > 0 {
+		maps.DeleteFunc(l.began, func(_ uint32, at time.Time) bool { return sub.began.Sub(at).Seconds()*subscribesPerSec*limits >= 1 })
+	}
+	if _, ok := l.began[index]; ok && limits > 0 {
 		return limitExceeded("Rate exceeded for consumer %s and shard %s of stream %s under account %s.", consumer, sub.sh.id, st.name.name, st.name.account)
 	}
 	if old != nil {
@@ -100,7 +104,10 @@ func (l *subscriptions) begin(sub *subscription, consumer string, limits float64
 	if l.byShard == nil {
 		l.byShard, l.began = map[uint32]*subscription{}, map[uint32]time.Time{}
 	}
-	l.byShard[index], l.began[index] = sub, sub.began
+	l.byShard[index] = sub
+	if limits > 0 {
+		l.began[index] = sub.began
+	}
 	return nil
 }
 

@@ -49,9 +49,8 @@ type tokenSealer struct {
 }
 
 type tokenKeys struct {
-	doc     tokenKeysDoc
-	version uint64
-	aeads   map[uint32]cipher.AEAD
+	doc   tokenKeysDoc
+	aeads map[uint32]cipher.AEAD
 }
 
 // init makes the first key.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"path/filepath"
 )
 
 // ErrLocked is what Lock's error wraps when the lock is held.
@@ -39,6 +40,24 @@ type FS interface {
 	Lock(name string) (io.Closer, error)
 	// Usage reports the bytes free to this user and in total on dir's volume.
 	Usage(dir string) (free, total int64, err error)
+}
+
+// SyncUpwards makes the names of dir and of all directories above it durable:
+// after MkdirAll any of them may be new. Those that we may not even open are not ours.
+func SyncUpwards(fsys FS, dir string) error {
+	for {
+		if err := fsys.SyncDir(dir); err != nil {
+			if errors.Is(err, fs.ErrPermission) {
+				return nil
+			}
+			return err
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return nil
+		}
+		dir = parent
+	}
 }
 
 // File is an open file. ReadAt and WriteAt may be called concurrently.

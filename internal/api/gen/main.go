@@ -63,6 +63,9 @@ func Generate(path, pkg string) (map[string][]byte, error) {
 		"types.go": writeTypes, "enums.go": writeEnums, "shapes.go": writeShapes, "operations.go": writeOperations,
 	} {
 		src := &source{}
+		if name == "types.go" {
+			src.story = fmt.Sprintf("// Package %s is the API of %s as AWS's model has it: types, constraints and\n// operations. A service implements the operations as methods, see [api.Op].\n", pkg, m.Metadata.ServiceFullName)
+		}
 		write(src, m)
 		if files[name], err = src.format(pkg); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", path, name, err)

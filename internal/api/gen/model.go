@@ -17,6 +17,7 @@ type Model struct {
 	Metadata struct {
 		APIVersion         string            `json:"apiVersion"`
 		EndpointPrefix     string            `json:"endpointPrefix"`
+		ServiceFullName    string            `json:"serviceFullName"`
 		SigningName        string            `json:"signingName"`
 		Protocol           string            `json:"protocol"`
 		Protocols          []string          `json:"protocols"`

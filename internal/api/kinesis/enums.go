@@ -2,8 +2,6 @@
 
 package kinesis
 
-import ()
-
 type ChannelDestinationType string
 
 const (
