@@ -60,8 +60,17 @@ func (x *exchange) answer(out any) error {
 		return x.copy(a)
 	}
 	*buf = a.Body
-	if _, ok := x.route.codec.(Query); ok {
+	switch x.route.codec.(type) {
+	case Query:
 		a.Body = QueryRequestID(a.Body, x.requestID)
+	case JSON, CBOR:
+		// Kinesis has no body where the model has no output. Once a service is
+		// served whose outputs are in the model but have no members (Firehose:
+		// DeleteDeliveryStream), which AWS answers with {}, the operation table
+		// must tell the two apart.
+		if len(x.route.op.Output.Members) == 0 {
+			a.Body = nil
+		}
 	}
 	x.send(a)
 	return nil

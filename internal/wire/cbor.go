@@ -17,10 +17,13 @@ type CBOR struct{}
 
 const cborType = "application/x-amz-cbor-1.1"
 
-// Decode implements [Codec]. An empty body is an empty structure.
+// Decode implements [Codec]. No body and null are no structure, as in [JSON].
 func (CBOR) Decode(op *api.Op, _ *http.Request, body []byte, in any) error {
 	if fastDecodeCBOR(body, in) {
 		return nil
+	}
+	if len(body) == 0 && len(op.Input.Members) > 0 || len(body) == 1 && (body[0] == cborNull || body[0] == cborUndef) {
+		return serialization("")
 	}
 	return decodeCBOR(op.Input, body, reflect.ValueOf(in).Elem(), true)
 }
@@ -226,8 +229,10 @@ func (r *cborReader) structure(s *api.Shape, v reflect.Value, n uint64) error {
 		}
 		if i := s.Member(string(name)); i >= 0 && s.Members[i].Shape.Kind != api.EventStream {
 			err = r.value(s.Members[i].Shape, v.Field(i))
-		} else {
+		} else if utf8.Valid(name) {
 			err = r.skip()
+		} else {
+			err = errCBOR
 		}
 		if err != nil {
 			return err
@@ -271,6 +276,9 @@ func (r *cborReader) mapping(s *api.Shape, v reflect.Value, n uint64) error {
 		if err != nil {
 			return err
 		}
+		if !utf8.Valid(name) {
+			return errCBOR
+		}
 		key := reflect.ValueOf(string(name)).Convert(v.Type().Key())
 		null := len(r.b) > 0 && (r.b[0] == cborNull || r.b[0] == cborUndef)
 		elem := reflect.New(v.Type().Elem()).Elem()
@@ -283,7 +291,8 @@ func (r *cborReader) mapping(s *api.Shape, v reflect.Value, n uint64) error {
 	}
 }
 
-// name reads a key of a map.
+// name reads a key of a map. Whether it is UTF-8 is for the caller to see, where
+// it is not the name of a member.
 func (r *cborReader) name() ([]byte, error) {
 	major, n, err := r.head()
 	if err != nil {
@@ -487,7 +496,10 @@ func (r *cborReader) skip() error {
 	}
 	switch major {
 	case cborBytes, cborText:
-		_, err := r.bytes(major, arg)
+		b, err := r.bytes(major, arg)
+		if err == nil && major == cborText && !utf8.Valid(b) {
+			err = errCBOR
+		}
 		return err
 	case cborArray, cborMap:
 		for {

@@ -147,6 +147,47 @@ func TestNotImplemented(t *testing.T) {
 	}
 }
 
+// TestNoOutput: an operation that has no output is answered without a body, as
+// AWS has it.
+func TestNoOutput(t *testing.T) {
+	h, _ := testHandler(t, nil)
+	server, _ := startServer(t, h, nil)
+	for contentType, body := range map[string]string{
+		"application/x-amz-json-1.1": `{"StreamName":"s","ShardCount":1}`,
+		"application/x-amz-cbor-1.1": "\xa2\x6aStreamName\x61s\x6aShardCount\x01",
+	} {
+		r := request("http://"+server.Addr().String()+"/", "CreateStream", body)
+		r.Header.Set("Content-Type", contentType)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := readAll(t, resp)
+		if resp.StatusCode != 200 || got != "" || resp.ContentLength != 0 || resp.Header.Get("Content-Length") != "0" || resp.Header.Get("Content-Type") != contentType {
+			t.Errorf("%s: %s, %q, headers %v", contentType, resp.Status, got, resp.Header)
+		}
+	}
+}
+
+// TestEmptyBody: no body is not an empty structure, but where there is no input.
+func TestEmptyBody(t *testing.T) {
+	h, _ := testHandler(t, nil)
+	for _, c := range []struct{ contentType, body, answer string }{
+		{"application/x-amz-json-1.1", "", `{"__type":"SerializationException"}`},
+		{"application/x-amz-json-1.1", "null", `{"__type":"SerializationException"}`},
+		{"application/x-amz-json-1.0", "", `{"__type":"SerializationException"}`},
+		{"application/x-amz-cbor-1.1", "", "\xa1\x66__type\x76SerializationException"},
+		{"application/x-amz-cbor-1.1", "\xf6", "\xa1\x66__type\x76SerializationException"},
+	} {
+		r := request("http://localhost/", "ListStreams", c.body)
+		r.Header.Set("Content-Type", c.contentType)
+		resp := do(h, r)
+		if body := readAll(t, resp); resp.StatusCode != 400 || body != c.answer || resp.Header.Get("Content-Type") != c.contentType {
+			t.Errorf("%s %q: %s %q", c.contentType, c.body, resp.Status, body)
+		}
+	}
+}
+
 // TestBodyOfUnknownLength: a chunked body is read as it grows, up to the most there may be.
 func TestBodyOfUnknownLength(t *testing.T) {
 	h, s := testHandler(t, nil)

@@ -77,6 +77,10 @@ func (s *fewStreams) ListStreams(ctx context.Context, in *kinesis.ListStreamsInp
 	return &kinesis.ListStreamsOutput{StreamNames: []string{"a"}, HasMoreStreams: ptr(false)}, nil
 }
 
+func (s *fewStreams) CreateStream(context.Context, *kinesis.CreateStreamInput) (*kinesis.CreateStreamOutput, error) {
+	return &kinesis.CreateStreamOutput{}, nil
+}
+
 func (s *fewStreams) DeleteStream(_ context.Context, in *kinesis.DeleteStreamInput) (*kinesis.DeleteStreamOutput, error) {
 	return nil, api.Errorf("ResourceNotFoundException", "Stream %s under account 000000000000 not found.", *in.StreamName)
 }

@@ -24,10 +24,14 @@ type JSON struct {
 	Version string // "1.0" or "1.1"
 }
 
-// Decode implements [Codec]. An empty body is an empty structure.
+// Decode implements [Codec]. No body and null are no structure, and AWS takes no
+// less than {}; but for an operation without input SDKs send nothing.
 func (c JSON) Decode(op *api.Op, _ *http.Request, body []byte, in any) error {
 	if fastDecodeJSON(body, in) {
 		return nil
+	}
+	if t := bytes.TrimSpace(body); string(t) == "null" || len(t) == 0 && len(op.Input.Members) > 0 {
+		return serialization("")
 	}
 	return decodeJSON(op.Input, body, reflect.ValueOf(in).Elem())
 }
@@ -89,7 +93,8 @@ func (c JSON) appendValue(dst []byte, s *api.Shape, v reflect.Value) []byte {
 func (c JSON) contentType() string { return "application/x-amz-json-" + c.Version }
 
 // A jsonReader reads values by their shapes. Names may be doubled (the last one
-// counts) and text need not be UTF-8, as AWS has it.
+// counts), as AWS has it. Text must be Unicode: what is not UTF-8, or half a pair
+// of surrogates, could only be stored as something else than what was sent.
 type jsonReader struct {
 	*jsontext.Decoder
 	bounds
@@ -99,8 +104,7 @@ func decodeJSON(s *api.Shape, body []byte, v reflect.Value) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil
 	}
-	r := &jsonReader{Decoder: jsontext.NewDecoder(bytes.NewBuffer(body),
-		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
+	r := &jsonReader{Decoder: jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))}
 	err := r.value(s, v)
 	if err == nil {
 		if _, err = r.ReadToken(); err == io.EOF {
@@ -351,7 +355,7 @@ func (r *jsonReader) document(v reflect.Value) error {
 		return err
 	}
 	var d any
-	if err := json.Unmarshal(text, &d, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+	if err := json.Unmarshal(text, &d, jsontext.AllowDuplicateNames(true)); err != nil {
 		return err
 	}
 	if d != nil {

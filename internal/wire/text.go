@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rheostream/rheo/internal/api"
 )
@@ -117,6 +118,9 @@ func setText(s *api.Shape, v reflect.Value, text string) error {
 	v = settle(v)
 	switch s.Kind {
 	case api.String:
+		if !utf8.ValidString(text) {
+			return bad()
+		}
 		v.SetString(text)
 	case api.Integer, api.Long:
 		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
