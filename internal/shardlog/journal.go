@@ -112,6 +112,7 @@ func (j *journal) advance(need int64, deadline time.Time) error {
 	j.mu.Unlock()
 	j.active, j.pos = next, blockAlign
 	next.durable, next.shards = false, nil
+	next.f.Direct() // groups are whole blocks in page-aligned slabs, and nobody reads them but a recovery
 	head := make([]byte, blockAlign)
 	next.head.put(head)
 	if last {

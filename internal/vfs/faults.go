@@ -347,6 +347,7 @@ func (x *faultyFile) Reserve(size int64) error {
 }
 
 func (x *faultyFile) DontNeed(off, n int64) { x.inner.DontNeed(off, n) }
+func (x *faultyFile) Direct()               { x.inner.Direct() }
 
 // Close always closes the file, as the operating systems do; only the error can be had.
 func (x *faultyFile) Close() error {

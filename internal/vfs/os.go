@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 )
 
 // What we store is for its owner's eyes only.
@@ -27,7 +29,7 @@ func (osFS) Create(name string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &osFile{f}, nil
+	return &osFile{f: f}, nil
 }
 
 func (osFS) Open(name string) (File, error) {
@@ -35,7 +37,7 @@ func (osFS) Open(name string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &osFile{f}, nil
+	return &osFile{f: f}, nil
 }
 
 func (osFS) Remove(name string) error              { return os.Remove(name) }
@@ -114,14 +116,43 @@ func writeHolder(f *os.File) error {
 
 func (osFS) Usage(dir string) (free, total int64, err error) { return usage(dir) }
 
-type osFile struct{ f *os.File }
+type osFile struct {
+	f      *os.File
+	direct *os.File // the same file past the page cache, for WriteAt; nil: none
+}
 
-func (o *osFile) ReadAt(p []byte, off int64) (int, error)  { return o.f.ReadAt(p, off) }
-func (o *osFile) WriteAt(p []byte, off int64) (int, error) { return o.f.WriteAt(p, off) }
-func (o *osFile) Close() error                             { return o.f.Close() }
-func (o *osFile) Sync() error                              { return syncFile(o.f) }
-func (o *osFile) Truncate(size int64) error                { return o.f.Truncate(size) }
-func (o *osFile) DontNeed(off, n int64)                    { dontNeed(o.f, off, n) }
+func (o *osFile) ReadAt(p []byte, off int64) (int, error) { return o.f.ReadAt(p, off) }
+func (o *osFile) Sync() error                             { return syncFile(o.f) }
+func (o *osFile) Truncate(size int64) error               { return o.f.Truncate(size) }
+func (o *osFile) DontNeed(off, n int64)                   { dontNeed(o.f, off, n) }
+
+func (o *osFile) WriteAt(p []byte, off int64) (int, error) {
+	if o.direct != nil && isAligned(p, off) {
+		if n, err := o.direct.WriteAt(p, off); err == nil || !refusesDirect(err) {
+			return n, err
+		}
+	}
+	return o.f.WriteAt(p, off)
+}
+
+// isAligned says that a write is one of whole blocks from a block's place in memory.
+func isAligned(p []byte, off int64) bool {
+	return len(p) > 0 && len(p)%DirectAlign == 0 && off%DirectAlign == 0 &&
+		uintptr(unsafe.Pointer(unsafe.SliceData(p)))%DirectAlign == 0
+}
+
+func (o *osFile) Direct() {
+	if o.direct == nil {
+		o.direct = openDirect(o.f)
+	}
+}
+
+func (o *osFile) Close() error {
+	if o.direct != nil {
+		return errors.Join(o.direct.Close(), o.f.Close())
+	}
+	return o.f.Close()
+}
 
 func (o *osFile) Size() (int64, error) {
 	fi, err := o.f.Stat()

@@ -23,3 +23,23 @@ func reserve(f *os.File, size int64) error {
 func dontNeed(f *os.File, off, n int64) {
 	onFD(f, "fadvise", func(fd uintptr) error { return unix.Fadvise(int(fd), off, n, unix.FADV_DONTNEED) })
 }
+
+// openDirect opens f's file once more, past the page cache; nil where the file system has no such way.
+func openDirect(f *os.File) *os.File {
+	d, err := os.OpenFile(f.Name(), os.O_WRONLY|unix.O_DIRECT, 0)
+	if err != nil {
+		return nil
+	}
+	a, err := f.Stat()
+	if err == nil {
+		var b os.FileInfo
+		if b, err = d.Stat(); err == nil && os.SameFile(a, b) {
+			return d
+		}
+	}
+	d.Close() // renamed or removed meanwhile
+	return nil
+}
+
+// refusesDirect says that nothing was written because this write cannot go past the page cache.
+func refusesDirect(err error) bool { return errors.Is(err, unix.EINVAL) }

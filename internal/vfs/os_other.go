@@ -28,3 +28,6 @@ func syncDir(dir string) error {
 func lockFile(*os.File) (held bool, err error) { return false, errors.ErrUnsupported }
 
 func usage(string) (free, total int64, err error) { return 0, 0, errors.ErrUnsupported }
+
+func openDirect(*os.File) *os.File { return nil }
+func refusesDirect(error) bool     { return false }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/rheostream/rheo/internal/vfs"
 )
@@ -148,6 +149,36 @@ var suite = []struct {
 		f.DontNeed(0, 10000)
 		must(t, f.Sync())
 		wantContent(t, f, "data"+string(make([]byte, 9996)))
+	}},
+	{"direct writes of any shape are read back", func(t *testing.T, fsys vfs.FS, at func(...string) string) {
+		const block = vfs.DirectAlign
+		f := create(t, fsys, at("a"))
+		must(t, f.Reserve(8*block))
+		write(t, f, strings.Repeat("a", 3*block), 0) // in the page cache, and not yet on the disk
+		f.Direct()
+		f.Direct()
+		pages := make([]byte, 4*block)
+		first := int(-uintptr(unsafe.Pointer(&pages[0])) % block) // where a page begins
+		for i := range pages {
+			pages[i] = 'b'
+		}
+		for _, w := range []struct{ from, n, off int }{
+			{first, 2 * block, block},   // whole blocks
+			{first, block, 5*block + 1}, // any of the three out of place
+			{first, 100, 4 * block},
+			{first + 8, block, 6*block + block/2},
+		} {
+			if n, err := f.WriteAt(pages[w.from:w.from+w.n], int64(w.off)); n != w.n || err != nil {
+				t.Fatalf("writing %+v: %d bytes, %v", w, n, err)
+			}
+		}
+		must(t, f.Sync())
+		want := []byte(strings.Repeat("a", block) + strings.Repeat("b", 2*block) + string(make([]byte, 5*block)))
+		copy(want[4*block:], pages[first:first+100])
+		copy(want[5*block+1:], pages[first:first+block])
+		copy(want[6*block+block/2:], pages[first:first+block])
+		wantContent(t, f, string(want))
+		wantSize(t, f, 8*block)
 	}},
 	{"a lock is held by one until closed", func(t *testing.T, fsys vfs.FS, at func(...string) string) {
 		l, err := fsys.Lock(at("LOCK"))

@@ -60,6 +60,10 @@ func SyncUpwards(fsys FS, dir string) error {
 	}
 }
 
+// DirectAlign is what Direct asks of buffers, offsets and lengths: no disk in
+// use has larger sectors.
+const DirectAlign = 4 << 10
+
 // File is an open file. ReadAt and WriteAt may be called concurrently.
 type File interface {
 	io.ReaderAt
@@ -78,4 +82,11 @@ type File interface {
 	Reserve(size int64) error
 	// DontNeed drops [off, off+n) from the page cache, as a hint.
 	DontNeed(off, n int64)
+	// Direct asks that writes go past the page cache from now on: those whose
+	// buffer, offset and length are multiples of DirectAlign, where the system and
+	// the file system can (Linux, O_DIRECT). It is for files that are written in
+	// large pieces and hardly ever read, which the cache would copy for nothing.
+	// No other call on the file may be under way. What is durable does not change:
+	// Sync is needed as before.
+	Direct()
 }
