@@ -28,7 +28,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the server answers into te
 // TestAPI plays testdata/api/*.txt, one script per operation, against a server
 // over HTTP. A script is made of paragraphs. The first may begin with
 //
-//	server limits=aws transition=1h shards=10 on-demand=2 streams=a:2,b:1
+//	server limits=aws transition=1h shards=10 on-demand=2 memory=160MiB streams=a:2,b:1
 //
 // Every other paragraph is a call, and below it what is answered:
 //
@@ -182,6 +182,10 @@ func (s *script) start(options string) {
 			c.Transition, err = time.ParseDuration(value)
 		case "shards":
 			c.ShardLimit, err = strconv.Atoi(value)
+		case "memory":
+			var mib int64
+			_, err = fmt.Sscanf(value, "%dMiB", &mib)
+			c.MemoryBytes = mib << 20
 		case "on-demand":
 			c.OnDemandLimit, err = strconv.Atoi(value)
 		case "streams":

@@ -66,7 +66,7 @@ type Config struct {
 	Streams       []InitialStream
 	Region        string // of Streams; empty is us-east-1
 
-	MemoryBytes  int64 // 0 is 1 GiB; a quarter of it holds records on their way to segments
+	MemoryBytes  int64 // 0 is 1 GiB; at least [MemoryBytesMin]
 	JournalFiles int   // 0 is 8
 	Repair       bool
 
@@ -95,7 +95,7 @@ func New(c Config) (*Server, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.MemoryBytes == 0 {
-		c.MemoryBytes = 1 << 30
+		c.MemoryBytes = memoryDefault
 	}
 	if c.Host == "" {
 		c.Host = "127.0.0.1"
@@ -106,19 +106,23 @@ func New(c Config) (*Server, error) {
 	if c.Limits == 0 {
 		c.Limits = call.AWS
 	}
+	memory, err := shareMemory(c.MemoryBytes)
+	if err != nil {
+		return nil, err
+	}
 	if len(c.Keys) == 0 && !isLoopback(c.Host) {
 		return nil, fmt.Errorf("without access keys rheo listens on loopback only, not on %s: anyone who reaches it could do anything. Configure keys (--keys ID:SECRET or --keys-file)", c.Host)
 	}
 	s := &Server{logger: c.Logger, failed: make(chan error, 2), open: len(c.Keys) == 0}
-	if err := s.start(c); err != nil {
+	if err := s.start(c, memory); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
 // start opens and wires all parts; after an error Close closes those that are open.
-func (s *Server) start(c Config) (err error) {
-	if err := s.openStorage(c); err != nil {
+func (s *Server) start(c Config, memory shares) (err error) {
+	if err := s.openStorage(c, memory.log); err != nil {
 		return err
 	}
 	registry := metrics.New()
@@ -127,10 +131,7 @@ func (s *Server) start(c Config) (err error) {
 	if c.Limits == call.Off {
 		limits = -1
 	}
-	// What the log does not hold is for requests and answers, half each: readers
-	// that are slow to take their answers must not keep writers out.
-	half := (c.MemoryBytes - s.log.Stats().MemoryMax) / 2
-	requests, answers := wire.NewBudget(half), wire.NewBudget(half)
+	requests, answers := wire.NewBudget(memory.requests), wire.NewBudget(memory.answers)
 	s.streams, err = streams.New(context.Background(), streams.Config{
 		Log: s.log, Catalog: s.catalog, Logger: c.Logger, Metrics: registry, Memory: answers, Transition: c.Transition,
 		Limits: limits, Repair: c.Repair, ShardLimit: c.ShardLimit, OnDemandLimit: c.OnDemandLimit,
@@ -155,7 +156,7 @@ func (s *Server) start(c Config) (err error) {
 	return s.listen(c)
 }
 
-func (s *Server) openStorage(c Config) (err error) {
+func (s *Server) openStorage(c Config, memoryBytes int64) (err error) {
 	fsys, dir := vfs.OS(), c.Dir
 	journalBytes := int64(0)
 	if dir == "" {
@@ -163,7 +164,7 @@ func (s *Server) openStorage(c Config) (err error) {
 		journalBytes = 64 << 20
 	}
 	s.log, err = shardlog.Open(shardlog.Config{
-		FS: fsys, Dir: filepath.Join(dir, "log"), MemoryBytes: c.MemoryBytes / 4, JournalFilesMax: c.JournalFiles,
+		FS: fsys, Dir: filepath.Join(dir, "log"), MemoryBytes: memoryBytes, JournalFilesMax: c.JournalFiles,
 		JournalFileBytes: journalBytes, Repair: c.Repair, Logger: c.Logger,
 	})
 	if err != nil {

@@ -93,7 +93,8 @@ func TestSettingsRefused(t *testing.T) {
 		{"port: [\n", nil, env(), "rheo.yaml"},
 		{"", map[string]string{"limits": "some"}, env(), "flag --limits: limits:"},
 		{"", nil, env("RHEO_TRANSITION", "soon"), "environment RHEO_TRANSITION: transition:"},
-		{"", nil, env("RHEO_MEMORY", "1KiB"), "at least 96 MiB"},
+		{"", nil, env("RHEO_MEMORY", "1KiB"), "at least 160 MiB"},
+		{"", nil, env("RHEO_MEMORY", "159MiB"), `memory: "159MiB" is not a size of at least 160 MiB`},
 		{"", nil, env("RHEO_KEYS", "onlyid"), "key 1 is not of the form"},
 		{"", nil, env("RHEO_LOG_FORMAT", "xml"), "neither text nor json"},
 	} {
@@ -105,6 +106,15 @@ func TestSettingsRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v, want %q", c.file, err, c.want)
 		}
+	}
+}
+
+// A budget in which the largest record has no room is refused at the start, not
+// with its first record.
+func TestServerRefusesTooLittleMemory(t *testing.T) {
+	_, err := rheo.New(rheo.Config{MemoryBytes: rheo.MemoryBytesMin - 1})
+	if want := "a memory budget of 167772159 bytes is too small: records of 10 MiB need at least 160 MiB"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

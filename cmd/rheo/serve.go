@@ -37,9 +37,7 @@ func newServe() *cobra.Command {
 			return err
 		}
 		cfg.Logger = logger(c.ErrOrStderr(), cfg)
-		// The collector keeps the heap below the budget; what it is given above
-		// is for the runtime and the requests' own small change.
-		debug.SetMemoryLimit(cfg.MemoryBytes + cfg.MemoryBytes/16)
+		debug.SetMemoryLimit(rheo.HeapLimit(cfg.MemoryBytes))
 		began := time.Now()
 		srv, err := rheo.New(cfg)
 		if err != nil {

@@ -47,7 +47,7 @@ func (x *exchange) identify() {
 
 // answer sends an output, or pulls it if it is an event stream or a long blob.
 func (x *exchange) answer(out any) error {
-	buf := getBuffer(0)
+	buf := getBuffer(sizeHint(out))
 	defer func() { putBuffer(buf) }()
 	a, err := x.route.codec.Encode(*buf, x.route.op, out)
 	if err != nil {

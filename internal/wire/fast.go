@@ -192,6 +192,15 @@ func isPlain(s string) bool {
 	return true
 }
 
+// sizeHint is about how large an output will be in JSON, so that an answer of MBs
+// is written into a buffer that others have used before; 0 if it is small.
+func sizeHint(out any) int {
+	if out, ok := out.(*kinesis.GetRecordsOutput); ok {
+		return sizeOf(out.Records)
+	}
+	return 0
+}
+
 // sizeOf bounds what an encoder will write for records, so that it grows once.
 func sizeOf(records []kinesis.Record) int {
 	n := 512

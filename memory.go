@@ -1,0 +1,47 @@
+package rheo
+
+import "fmt"
+
+// How the memory budget (Config.MemoryBytes) is spent. The resident set of the
+// process stays below it plus a tenth:
+//
+//	budget = 1 GiB      log 256   requests 336   answers 336   the rest 96
+//	budget = 256 MiB    log  64   requests  72   answers  72   the rest 48
+//	budget = 160 MiB    log  41   requests  38   answers  38   the rest 42
+//
+// The log's share holds records on their way to segments. Requests and answers
+// have shares of their own, so that readers who are slow to take their answers do
+// not keep writers out. The rest is for what is not counted: the program itself,
+// its indexes, connections, and garbage that the collector has not got round to.
+const (
+	// MemoryBytesMin is the least budget. With less, one request of 16 MiB, or the
+	// largest record, would have no room where it must be in memory as a whole.
+	MemoryBytesMin = 160 << 20
+
+	memoryDefault = 1 << 30
+	// logMemoryMin: the log takes a quarter of its memory at once, which has to be
+	// a PutRecords of 10 MiB with its frames.
+	logMemoryMin = 41 << 20
+	// restBytes and a sixteenth of the budget are the rest.
+	restBytes = 32 << 20
+	// codeBytes are resident beside the Go heap (mapped pages of the program), or
+	// are how far the heap grows past its limit while a collection is under way.
+	codeBytes = 44 << 20
+)
+
+// shares of a memory budget.
+type shares struct{ log, requests, answers int64 }
+
+func shareMemory(budget int64) (s shares, err error) {
+	if budget < MemoryBytesMin {
+		return s, fmt.Errorf("a memory budget of %d bytes is too small: records of 10 MiB need at least %d MiB", budget, MemoryBytesMin>>20)
+	}
+	s.log = max(budget/4, logMemoryMin)
+	s.requests = (budget - s.log - restBytes - budget/16) / 2
+	s.answers = s.requests
+	return s, nil
+}
+
+// HeapLimit is what the memory limit of the Go runtime has to be for a budget. A
+// program that does nothing else should set it.
+func HeapLimit(budget int64) int64 { return budget + budget/10 - codeBytes }
