@@ -9,36 +9,50 @@
 // service that writes it (fields are only ever added; a change of meaning gets
 // a new key prefix). Its version is the log offset of the command that last
 // wrote it. A command is a transaction ([Txn]): a list of (key, version) that
-// must hold, and the documents to write or delete. A command whose
-// expectations do not hold is refused by all processes alike and changes
-// nothing. That is all the machine knows, which keeps [State.Apply] free of
-// clocks, randomness and rules that change between versions of rheo: a service
-// decides on what it read, and its expectations make the decision safe. (The
-// alternative, one command type per transition with its rules inside Apply,
-// makes every rule part of the log's format for ever.)
+// must hold, the documents to write or delete, and whole trees of documents to
+// rename or delete. A command whose expectations do not hold is refused by all
+// processes alike and changes nothing. That is all the machine knows, which
+// keeps [State.Apply] free of clocks, randomness and rules that change between
+// versions of rheo: a service decides on what it read, and its expectations make
+// the decision safe. (The alternative, one command type per transition with its
+// rules inside Apply, makes every rule part of the log's format for ever.)
 //
-//	command   version u8 = 1 | id 16 bytes | Txn as JSON
+//	command   version u8 = 1, or 2 with trees | id 16 bytes | Txn as JSON
 //	snapshot  "RHEOCAT" | version u8 = 1 | offset u64 | count u32 |
-//	          count x (key len u32 | key | version u64 | doc len u32 | doc) | crc32c u32
+//	          count x (key len u32 | key | version u64 | doc len u32 | doc) |
+//	          crc32c u32 of all before it, in every version
 //
-// Snapshots are blobs named by their offset; two are kept, and the shard is
-// trimmed to the older one only after the newer is durable. A crash between the
-// two leaves commands that the snapshot already covers: they are skipped.
+// One goroutine applies commands, each to a state of its own; what readers get
+// is a copy that shares all unchanged parts (a copy-on-write B-tree) and is
+// never changed again. So readers take no lock, and wait neither for a commit's
+// sync nor for a snapshot. A command's changes are told to the watchers first
+// and then shown to readers: whoever reads a version here and then looks at a
+// view that a watcher keeps sees that version there, or a later one, in which
+// case the commit that expects the version is refused.
+//
+// Snapshots are blobs named by their offset, written at a clean stop, when
+// enough was logged since the last, and every few minutes if anything was; so
+// the catalog depends on few of its commands, and not for long. Two are kept:
+// the shard is trimmed to the older one only after the newer is durable. A
+// snapshot that is damaged or cannot be read therefore costs nothing: the older
+// one and the commands behind it give the same state, byte by byte. (An I/O error is
+// treated as damage is. To fail the start would be no safer.) From then on it is
+// not counted among the two. When no snapshot meets the log, or commands are
+// damaged that no snapshot covers, Open refuses: a service that starts on half a
+// catalog takes the other half's records for leftovers. A snapshot or command
+// of a newer version is refused too, and not passed over: it is not damaged.
 package catalog
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"iter"
 	"log/slog"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/rheostream/rheo/internal/blob"
 	"github.com/rheostream/rheo/internal/shardlog"
@@ -47,8 +61,6 @@ import (
 // ShardID is the reserved log shard.
 const ShardID shardlog.ID = "catalog"
 
-const snapshotPrefix = "catalog/snapshot-"
-
 // Config of a catalog. Log and Blobs are required.
 type Config struct {
 	Log   shardlog.Log
@@ -56,24 +68,36 @@ type Config struct {
 	// SnapshotEvery is how many bytes of commands are logged between
 	// snapshots; 0 means 4 MiB or the size of the last snapshot, whichever is more.
 	SnapshotEvery int64
-	Logger        *slog.Logger
+	// SnapshotInterval is after how long a snapshot is written of whatever was
+	// logged; 0 means 5 minutes.
+	SnapshotInterval time.Duration
+	Logger           *slog.Logger
 }
 
 // Catalog is one process's copy of the state. All methods may be called concurrently.
 type Catalog struct {
-	cfg   Config
-	shard shardlog.Shard
-	stop  context.CancelFunc
-	done  chan struct{}
+	cfg     Config
+	shard   shardlog.Shard
+	closing sync.Once
+	stop    context.CancelFunc
+	done    chan struct{} // closed when no command is applied any more
+	work    sync.WaitGroup
 
-	mu       sync.RWMutex
-	state    *State                  // mu
+	shown    atomic.Pointer[State] // what readers see: the state after some command, never changed
+	logged   atomic.Int64          // bytes of commands applied since Open, by which snapshots are paced
+	progress chan struct{}         // there is more of them
+
+	mu       sync.Mutex
 	watchers []watcher               // mu
 	pending  map[[16]byte]chan error // mu; commands of this process that await their own application
 	failed   error                   // mu; the log could not be read: nothing can be committed any more
 
-	sinceSnapshot int64 // the apply loop's
-	lastSnapshot  int64 // the apply loop's; its size in bytes
+	state *State // the apply loop's
+
+	// Of the snapshot loop, and of Open and Close before and after it.
+	covered       int64           // logged, at the last snapshot
+	snapshotBytes int64           // size of the last snapshot
+	bad           map[string]bool // snapshots that could not be read
 }
 
 type watcher struct {
@@ -81,20 +105,18 @@ type watcher struct {
 	fn     func([]Change)
 }
 
-// A Change is a document that a command wrote; Doc is nil when it was deleted.
-type Change struct {
-	Key     string
-	Version uint64
-	Doc     []byte
-}
-
-// ErrConflict: an expectation of the transaction did not hold; read again and decide anew.
-var ErrConflict = errors.New("catalog: a document changed meanwhile")
+// mend is what an operator is told when the catalog cannot be had whole.
+const mend = "Nothing was changed. If the cause is a disk or a network that can be mended, mend it and start again; " +
+	"else put the whole data directory, log and blobs, back from one backup. " +
+	"(Rheo does not start on a part of its catalog: it would take the records of streams that it does not know for leftovers, and remove them.)"
 
 // Open reads the newest good snapshot, applies the commands behind it and keeps applying.
 func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.SnapshotInterval == 0 {
+		cfg.SnapshotInterval = 5 * time.Minute
 	}
 	shard, err := cfg.Log.Shard(ShardID)
 	if errors.Is(err, shardlog.ErrNotFound) {
@@ -103,57 +125,97 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the catalog's log shard: %w", err)
 	}
-	c := &Catalog{cfg: cfg, shard: shard, done: make(chan struct{}), pending: map[[16]byte]chan error{}}
-	if c.state, err = c.loadSnapshot(ctx); err != nil {
+	c := &Catalog{
+		cfg: cfg, shard: shard, done: make(chan struct{}), progress: make(chan struct{}, 1),
+		pending: map[[16]byte]chan error{}, bad: map[string]bool{},
+	}
+	if err := c.restore(ctx); err != nil {
 		return nil, err
-	}
-	if first := shard.Info().First; uint64(first) > c.state.Offset+1 && uint64(shard.Info().Next) > c.state.Offset+1 {
-		return nil, fmt.Errorf("catalog: the log starts at %d, but the newest readable snapshot ends at %d", first, c.state.Offset)
-	}
-	if next := shard.Info().Next; uint64(next) <= c.state.Offset {
-		// New commands would get old offsets, and be taken for part of the snapshot.
-		return nil, fmt.Errorf("catalog: the log ends before %d, but the newest snapshot reaches to %d: the log is not the one that belongs to these blobs", next, c.state.Offset)
-	}
-	var b shardlog.Batch
-	for c.state.Offset+1 < uint64(shard.Info().Next) {
-		if err := c.applyNext(ctx, &b); err != nil {
-			return nil, err
-		}
 	}
 	loopCtx, cancel := context.WithCancel(context.Background())
 	c.stop = cancel
-	go c.applyLoop(loopCtx)
+	c.work.Go(func() { c.applyLoop(loopCtx) })
+	c.work.Go(func() { c.snapshotLoop(loopCtx) })
 	return c, nil
 }
 
-// Close stops applying. The log stays open.
+// restore makes the state of the newest snapshot that can be read and the commands behind it.
+func (c *Catalog) restore(ctx context.Context) error {
+	st, newest, wrong, err := c.loadSnapshot(ctx)
+	if err != nil {
+		return err
+	}
+	first, next := c.shard.Info().First, c.shard.Info().Next
+	if uint64(next) <= newest {
+		// New commands would get old offsets, and be taken for part of the snapshot.
+		return fmt.Errorf("catalog: the log ends before %d, but the newest snapshot reaches to %d: the log is not the one that belongs to these blobs. %s", next, newest, mend)
+	}
+	if first > nextOffset(st.offset) && next > nextOffset(st.offset) {
+		err := fmt.Errorf("catalog: the log starts at %d, but the newest readable snapshot ends at %d: what is between is missing", first, st.offset)
+		if wrong != nil {
+			err = fmt.Errorf("%w, because of %w", err, wrong)
+		}
+		return fmt.Errorf("%w. %s", err, mend)
+	}
+	c.state = st
+	c.shown.Store(st.copy())
+	var b shardlog.Batch
+	for nextOffset(c.state.offset) < c.shard.Info().Next {
+		if err := c.applyNext(ctx, &b); err != nil {
+			err = fmt.Errorf("catalog: cannot apply the commands behind the snapshot at %d: %w", st.offset, err)
+			if ctx.Err() != nil || errors.Is(err, errNewer) {
+				return err
+			}
+			return fmt.Errorf("%w. %s", err, mend)
+		}
+	}
+	return nil
+}
+
+// Close stops applying and writes a snapshot of what was applied since the
+// last one. The log stays open.
 func (c *Catalog) Close() {
-	c.stop()
-	<-c.done
+	c.closing.Do(func() {
+		c.stop()
+		c.work.Wait()
+		c.mu.Lock()
+		failed := c.failed
+		c.mu.Unlock()
+		if failed != nil || c.logged.Load() == c.covered {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := c.snapshot(ctx); err != nil {
+			c.cfg.Logger.Error("cannot write catalog snapshot; the next start reads the log instead", "err", err)
+		}
+	})
 }
 
 // Get reads a document. The bytes must not be changed.
 func (c *Catalog) Get(key string) (doc []byte, version uint64, ok bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	e, ok := c.state.Docs[key]
-	return e.Doc, e.Version, ok
+	d, ok := c.shown.Load().docs.Get(key)
+	return d.Doc, d.Version, ok
 }
 
 // List reads the documents whose keys start with prefix, in key order.
-func (c *Catalog) List(prefix string) []Change {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.state.list(prefix)
+func (c *Catalog) List(prefix string) []Change { return c.shown.Load().list(prefix) }
+
+// Scan goes through the documents whose keys start with prefix and sort after
+// the key after, in key order, all as of one moment. Its cost is that of the
+// documents taken, not of those there are.
+func (c *Catalog) Scan(prefix, after string) iter.Seq[Change] {
+	return c.shown.Load().scan(prefix, after)
 }
 
 // Watch calls fn with all documents under prefix and then, in the order of the
-// log, with those that each command changed. fn runs before Commit returns to
-// whoever issued the command, holds up all others, and must not call the catalog.
+// log, with those that each command changed, in key order. fn runs before
+// readers see the change and Commit returns to whoever issued the command, holds
+// up all other commands, and must not call the catalog.
 func (c *Catalog) Watch(prefix string, fn func([]Change)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if all := c.state.list(prefix); len(all) > 0 {
+	if all := c.List(prefix); len(all) > 0 {
 		fn(all)
 	}
 	c.watchers = append(c.watchers, watcher{prefix, fn})
@@ -163,12 +225,15 @@ func (c *Catalog) Watch(prefix string, fn func([]Change)) {
 // ErrConflict if an expectation did not hold. When ctx ends first the
 // transaction may or may not come to be applied.
 func (c *Catalog) Commit(ctx context.Context, t Txn) error {
-	doc, err := json.Marshal(t)
-	if err != nil {
-		return fmt.Errorf("catalog: cannot encode command: %w", err)
+	if err := t.check(); err != nil {
+		return err
 	}
 	var id [16]byte
 	rand.Read(id[:])
+	data, err := command{id, t}.encode()
+	if err != nil {
+		return fmt.Errorf("catalog: cannot encode command: %w", err)
+	}
 	outcome := make(chan error, 1)
 	c.mu.Lock()
 	if c.failed != nil {
@@ -183,7 +248,7 @@ func (c *Catalog) Commit(ctx context.Context, t Txn) error {
 		c.mu.Unlock()
 	}()
 
-	put := []shardlog.Put{{Shard: c.shard, Urgent: true, Records: []shardlog.Record{{Data: slices.Concat([]byte{commandVersion}, id[:], doc)}}}}
+	put := []shardlog.Put{{Shard: c.shard, Urgent: true, Records: []shardlog.Record{{Data: data}}}}
 	c.cfg.Log.Append(ctx, put)
 	if put[0].Err != nil {
 		return fmt.Errorf("catalog: cannot log command: %w", put[0].Err)
@@ -202,7 +267,7 @@ func (c *Catalog) applyLoop(ctx context.Context) {
 	defer close(c.done)
 	var b shardlog.Batch
 	for {
-		err := c.shard.Wait(ctx, shardlog.Offset(c.next()))
+		err := c.shard.Wait(ctx, nextOffset(c.state.offset))
 		if err == nil {
 			err = c.applyNext(ctx, &b)
 		}
@@ -213,17 +278,14 @@ func (c *Catalog) applyLoop(ctx context.Context) {
 			c.fail(fmt.Errorf("catalog: cannot go on: %w", err))
 			return
 		}
-		if err := c.maybeSnapshot(ctx); err != nil && ctx.Err() == nil {
-			c.cfg.Logger.Error("cannot write catalog snapshot", "err", err)
+		select {
+		case c.progress <- struct{}{}:
+		default:
 		}
 	}
 }
 
-func (c *Catalog) next() uint64 {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.state.Offset + 1
-}
+func nextOffset(offset uint64) shardlog.Offset { return shardlog.Offset(offset) + 1 }
 
 func (c *Catalog) fail(err error) {
 	c.cfg.Logger.Error(err.Error())
@@ -238,8 +300,8 @@ func (c *Catalog) fail(err error) {
 
 // applyNext applies one batch of commands.
 func (c *Catalog) applyNext(ctx context.Context, b *shardlog.Batch) error {
-	from := c.next()
-	if err := c.shard.Read(ctx, shardlog.Offset(from), 1000, 1<<20, b); err != nil {
+	from := nextOffset(c.state.offset)
+	if err := c.shard.Read(ctx, from, 1000, 1<<20, b); err != nil {
 		return err
 	}
 	for _, r := range b.Records {
@@ -248,117 +310,29 @@ func (c *Catalog) applyNext(ctx context.Context, b *shardlog.Batch) error {
 			return fmt.Errorf("command %d: %w", r.Offset, err)
 		}
 		c.apply(uint64(r.Offset), cmd)
-		c.sinceSnapshot += int64(len(r.Data))
+		c.logged.Add(int64(len(r.Data)))
 	}
-	if len(b.Records) == 0 && uint64(b.Next) > from { // offsets without records, as failed groups leave
-		c.mu.Lock()
-		c.state.Offset = uint64(b.Next) - 1
-		c.mu.Unlock()
+	if len(b.Records) == 0 && b.Next > from { // offsets without records, as failed groups leave
+		c.state.offset = uint64(b.Next) - 1
+		c.shown.Store(c.state.copy())
 	}
 	return nil
 }
 
+// apply applies a command, tells the watchers, shows it to readers and answers
+// its issuer, in this order.
 func (c *Catalog) apply(offset uint64, cmd command) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	changes, err := c.state.Apply(offset, cmd.txn)
-	if err == nil {
-		for _, w := range c.watchers {
-			if mine := under(changes, w.prefix); len(mine) > 0 {
-				w.fn(mine)
-			}
+	for _, w := range c.watchers {
+		if mine := under(changes, w.prefix); len(mine) > 0 {
+			w.fn(mine)
 		}
 	}
+	c.shown.Store(c.state.copy())
 	if ch, ok := c.pending[cmd.id]; ok {
 		delete(c.pending, cmd.id)
 		ch <- err
 	}
-}
-
-func under(changes []Change, prefix string) []Change {
-	var out []Change
-	for _, ch := range changes {
-		if strings.HasPrefix(ch.Key, prefix) {
-			out = append(out, ch)
-		}
-	}
-	return out
-}
-
-func (c *Catalog) maybeSnapshot(ctx context.Context) error {
-	every := c.cfg.SnapshotEvery
-	if every == 0 {
-		every = max(4<<20, c.lastSnapshot)
-	}
-	if c.sinceSnapshot < every {
-		return nil
-	}
-	c.sinceSnapshot = 0
-	c.mu.RLock()
-	snap, offset := c.state.encode(), c.state.Offset
-	c.mu.RUnlock()
-	c.lastSnapshot = int64(len(snap))
-	if err := c.cfg.Blobs.Put(ctx, snapshotName(offset), bytes.NewReader(snap)); err != nil {
-		return err
-	}
-	have, err := c.snapshots(ctx)
-	if err != nil || len(have) < 2 {
-		return err
-	}
-	keep := have[len(have)-2]
-	for _, s := range have[:len(have)-2] {
-		if err := c.cfg.Blobs.Delete(ctx, s.name); err != nil {
-			return err
-		}
-	}
-	return c.cfg.Log.Trim(ctx, c.shard, shardlog.Offset(keep.offset+1))
-}
-
-func snapshotName(offset uint64) string { return fmt.Sprintf("%s%020d", snapshotPrefix, offset) }
-
-type snapshotBlob struct {
-	name   string
-	offset uint64
-}
-
-// snapshots lists them, oldest first.
-func (c *Catalog) snapshots(ctx context.Context) ([]snapshotBlob, error) {
-	infos, err := c.cfg.Blobs.List(ctx, snapshotPrefix, "", 1000)
-	if err != nil {
-		return nil, err
-	}
-	var out []snapshotBlob
-	for _, i := range infos {
-		if off, err := strconv.ParseUint(strings.TrimPrefix(i.Name, snapshotPrefix), 10, 64); err == nil {
-			out = append(out, snapshotBlob{i.Name, off})
-		}
-	}
-	return out, nil
-}
-
-// loadSnapshot reads the newest snapshot that is whole. A damaged one is said
-// and passed over: the one before it and the log still have everything.
-func (c *Catalog) loadSnapshot(ctx context.Context) (*State, error) {
-	have, err := c.snapshots(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("catalog: cannot list snapshots: %w", err)
-	}
-	for _, s := range slices.Backward(have) {
-		r, _, err := c.cfg.Blobs.Get(ctx, s.name, 0, -1)
-		if err != nil {
-			return nil, fmt.Errorf("catalog: cannot read snapshot %s: %w", s.name, err)
-		}
-		data, err := io.ReadAll(r)
-		r.Close()
-		if err != nil {
-			return nil, fmt.Errorf("catalog: cannot read snapshot %s: %w", s.name, err)
-		}
-		st, err := decodeState(data)
-		if err == nil {
-			c.lastSnapshot = int64(len(data))
-			return st, nil
-		}
-		c.cfg.Logger.Error("catalog snapshot is damaged; using the one before it", "snapshot", s.name, "err", err)
-	}
-	return newState(), nil
 }

@@ -1,27 +1,21 @@
 package catalog
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
+	"iter"
 	"slices"
 	"strings"
+
+	"github.com/tidwall/btree"
 )
 
-// A Txn is a conditional change of documents, applied whole or not at all.
-type Txn struct {
-	// Expect are versions that must hold; 0 means that there is no such document.
-	Expect map[string]uint64 `json:"expect,omitempty"`
-	// Write are new documents; null deletes. (Keys are applied in sorted order.)
-	Write map[string]json.RawMessage `json:"write,omitempty"`
-}
-
-// State is the machine: what a prefix of the log amounts to.
+// State is the machine: what a prefix of the log amounts to. The documents are
+// a B-tree whose copies share what they have in common: a copy costs nothing,
+// and the next write to either copies the few nodes on its way down.
 type State struct {
-	Offset uint64 // of the last command applied
-	Docs   map[string]Doc
+	offset uint64 // of the last command applied
+	docs   *btree.Map[string, Doc]
 }
 
 // Doc is a document and the offset of the command that wrote it.
@@ -30,140 +24,102 @@ type Doc struct {
 	Doc     []byte
 }
 
-func newState() *State { return &State{Docs: map[string]Doc{}} }
+// A Change is a document that a command wrote; Doc is nil when it was deleted.
+type Change struct {
+	Key     string
+	Version uint64
+	Doc     []byte
+}
 
-// Apply applies the command at offset. It depends on the state and its
-// arguments alone, so that all processes come to the same state. A command at
-// or below the state's offset is already part of it and changes nothing.
+// ErrConflict: an expectation of the transaction did not hold; read again and decide anew.
+var ErrConflict = errors.New("catalog: a document changed meanwhile")
+
+func newState() *State { return &State{docs: new(btree.Map[string, Doc])} }
+
+// copy returns a state that later commands to s leave alone.
+func (s *State) copy() *State { return &State{s.offset, s.docs.Copy()} }
+
+// Apply applies the command at offset and returns what it changed, in key
+// order. It depends on the state and its arguments alone, so that all processes
+// come to the same state. A command at or below the state's offset is already
+// part of it and changes nothing.
 func (s *State) Apply(offset uint64, t Txn) ([]Change, error) {
-	if offset <= s.Offset {
+	if offset <= s.offset {
 		return nil, nil
 	}
-	s.Offset = offset
+	s.offset = offset
 	for key, want := range t.Expect {
-		if s.Docs[key].Version != want {
+		if d, _ := s.docs.Get(key); d.Version != want {
 			return nil, fmt.Errorf("%w: %s", ErrConflict, key)
 		}
 	}
-	keys := make([]string, 0, len(t.Write))
-	for key := range t.Write {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	changes := make([]Change, 0, len(keys))
-	for _, key := range keys {
-		doc := t.Write[key]
-		if doc == nil || string(doc) == "null" {
-			if _, ok := s.Docs[key]; !ok {
-				continue
-			}
-			delete(s.Docs, key)
-			changes = append(changes, Change{Key: key, Version: offset})
-			continue
+	var touched []string
+	remove := func(key string) {
+		if _, ok := s.docs.Delete(key); ok {
+			touched = append(touched, key)
 		}
-		s.Docs[key] = Doc{offset, doc}
-		changes = append(changes, Change{key, offset, doc})
+	}
+	for _, tree := range t.Remove {
+		for _, d := range s.list(tree) {
+			remove(d.Key)
+		}
+	}
+	for _, from := range sortedKeys(t.Move) {
+		for _, d := range s.list(from) {
+			remove(d.Key)
+			key := t.Move[from] + strings.TrimPrefix(d.Key, from)
+			s.docs.Set(key, Doc{offset, d.Doc})
+			touched = append(touched, key)
+		}
+	}
+	for _, key := range sortedKeys(t.Write) {
+		if doc := t.Write[key]; doc != nil && string(doc) != "null" {
+			s.docs.Set(key, Doc{offset, doc})
+			touched = append(touched, key)
+		} else {
+			remove(key)
+		}
+	}
+	slices.Sort(touched)
+	touched = slices.Compact(touched)
+	changes := make([]Change, len(touched))
+	for i, key := range touched {
+		d, _ := s.docs.Get(key)
+		changes[i] = Change{key, offset, d.Doc}
 	}
 	return changes, nil
 }
 
-func (s *State) list(prefix string) []Change {
-	var out []Change
-	for k, d := range s.Docs {
-		if strings.HasPrefix(k, prefix) {
-			out = append(out, Change{k, d.Version, d.Doc})
-		}
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
 	}
-	slices.SortFunc(out, func(a, b Change) int { return strings.Compare(a.Key, b.Key) })
-	return out
+	slices.Sort(keys)
+	return keys
 }
 
-const (
-	commandVersion  = 1
-	snapshotMagic   = "RHEOCAT"
-	snapshotVersion = 1
-)
-
-type command struct {
-	id  [16]byte
-	txn Txn
+// scan goes through the documents whose keys start with prefix and sort after
+// the key after. The state must not change meanwhile.
+func (s *State) scan(prefix, after string) iter.Seq[Change] {
+	return func(yield func(Change) bool) {
+		s.docs.Ascend(max(prefix, after), func(key string, d Doc) bool {
+			if key == after && after != "" {
+				return true
+			}
+			return strings.HasPrefix(key, prefix) && yield(Change{key, d.Version, d.Doc})
+		})
+	}
 }
 
-func parseCommand(b []byte) (command, error) {
-	var c command
-	if len(b) < 17 {
-		return c, fmt.Errorf("command of %d bytes", len(b))
-	}
-	if b[0] != commandVersion {
-		return c, fmt.Errorf("command version %d is newer than this rheo", b[0])
-	}
-	copy(c.id[:], b[1:17])
-	// Unmarshal copies, so nothing aliases the log's memory.
-	if err := json.Unmarshal(b[17:], &c.txn); err != nil {
-		return c, err
-	}
-	return c, nil
-}
+func (s *State) list(prefix string) []Change { return slices.Collect(s.scan(prefix, "")) }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func (s *State) encode() []byte {
-	b := append([]byte(snapshotMagic), snapshotVersion)
-	b = binary.LittleEndian.AppendUint64(b, s.Offset)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(s.Docs)))
-	for _, d := range s.list("") {
-		b = binary.LittleEndian.AppendUint32(b, uint32(len(d.Key)))
-		b = append(b, d.Key...)
-		b = binary.LittleEndian.AppendUint64(b, d.Version)
-		b = binary.LittleEndian.AppendUint32(b, uint32(len(d.Doc)))
-		b = append(b, d.Doc...)
+// under cuts out the changes, which are in key order, of keys that start with prefix.
+func under(changes []Change, prefix string) []Change {
+	from, _ := slices.BinarySearchFunc(changes, prefix, func(ch Change, p string) int { return strings.Compare(ch.Key, p) })
+	to := from
+	for to < len(changes) && strings.HasPrefix(changes[to].Key, prefix) {
+		to++
 	}
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-}
-
-var errSnapshot = errors.New("snapshot is not whole")
-
-func decodeState(b []byte) (*State, error) {
-	head := len(snapshotMagic) + 1 + 8 + 4
-	if len(b) < head+4 || string(b[:len(snapshotMagic)]) != snapshotMagic {
-		return nil, errSnapshot
-	}
-	if v := b[len(snapshotMagic)]; v != snapshotVersion {
-		return nil, fmt.Errorf("snapshot version %d is not known to this rheo", v)
-	}
-	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
-	if crc32.Checksum(body, castagnoli) != sum {
-		return nil, errSnapshot
-	}
-	s := newState()
-	s.Offset = binary.LittleEndian.Uint64(b[len(snapshotMagic)+1:])
-	count := binary.LittleEndian.Uint32(b[head-4:])
-	rest := body[head:]
-	take := func(n uint32) []byte {
-		if uint64(n) > uint64(len(rest)) {
-			return nil
-		}
-		out := rest[:n:n]
-		rest = rest[n:]
-		return out
-	}
-	u32 := func() uint32 {
-		if p := take(4); p != nil {
-			return binary.LittleEndian.Uint32(p)
-		}
-		return 1<<32 - 1 // longer than anything left: the next take fails
-	}
-	for range count {
-		key := take(u32())
-		ver := take(8)
-		doc := take(u32())
-		if key == nil || ver == nil || doc == nil {
-			return nil, errSnapshot
-		}
-		s.Docs[string(key)] = Doc{binary.LittleEndian.Uint64(ver), doc}
-	}
-	if len(rest) != 0 {
-		return nil, errSnapshot
-	}
-	return s, nil
+	return changes[from:to:to]
 }
