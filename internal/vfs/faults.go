@@ -53,7 +53,7 @@ type Fault struct {
 }
 
 // Faults passes calls on to another FS, counts them, and makes chosen ones fail
-// or wait. DontNeed cannot fail and is not counted.
+// or wait. Hints (DontNeed, WriteOut, Direct) cannot fail and are not counted.
 type Faults struct {
 	inner FS
 
@@ -347,6 +347,7 @@ func (x *faultyFile) Reserve(size int64) error {
 }
 
 func (x *faultyFile) DontNeed(off, n int64) { x.inner.DontNeed(off, n) }
+func (x *faultyFile) WriteOut(off, n int64) { x.inner.WriteOut(off, n) }
 func (x *faultyFile) Direct()               { x.inner.Direct() }
 
 // Close always closes the file, as the operating systems do; only the error can be had.

@@ -125,6 +125,7 @@ func (o *osFile) ReadAt(p []byte, off int64) (int, error) { return o.f.ReadAt(p,
 func (o *osFile) Sync() error                             { return syncFile(o.f) }
 func (o *osFile) Truncate(size int64) error               { return o.f.Truncate(size) }
 func (o *osFile) DontNeed(off, n int64)                   { dontNeed(o.f, off, n) }
+func (o *osFile) WriteOut(off, n int64)                   { writeOut(o.f, off, n) }
 
 func (o *osFile) WriteAt(p []byte, off int64) (int, error) {
 	if o.direct != nil && isAligned(p, off) {

@@ -24,6 +24,12 @@ func dontNeed(f *os.File, off, n int64) {
 	onFD(f, "fadvise", func(fd uintptr) error { return unix.Fadvise(int(fd), off, n, unix.FADV_DONTNEED) })
 }
 
+func writeOut(f *os.File, off, n int64) {
+	onFD(f, "sync_file_range", func(fd uintptr) error {
+		return unix.SyncFileRange(int(fd), off, n, unix.SYNC_FILE_RANGE_WRITE)
+	})
+}
+
 // openDirect opens f's file once more, past the page cache; nil where the file system has no such way.
 func openDirect(f *os.File) *os.File {
 	d, err := os.OpenFile(f.Name(), os.O_WRONLY|unix.O_DIRECT, 0)

@@ -39,5 +39,6 @@ func usage(dir string) (free, total int64, err error) {
 	return int64(avail), int64(size), nil
 }
 
-func openDirect(*os.File) *os.File { return nil }
-func refusesDirect(error) bool     { return false }
+func writeOut(*os.File, int64, int64) {}
+func openDirect(*os.File) *os.File    { return nil }
+func refusesDirect(error) bool        { return false }

@@ -146,6 +146,7 @@ var suite = []struct {
 		wantContent(t, f, "data"+string(make([]byte, 9996)))
 		must(t, f.Reserve(100))
 		wantSize(t, f, 10000)
+		f.WriteOut(0, 10000)
 		f.DontNeed(0, 10000)
 		must(t, f.Sync())
 		wantContent(t, f, "data"+string(make([]byte, 9996)))

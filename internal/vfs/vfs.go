@@ -82,6 +82,10 @@ type File interface {
 	Reserve(size int64) error
 	// DontNeed drops [off, off+n) from the page cache, as a hint.
 	DontNeed(off, n int64)
+	// WriteOut starts to write [off, off+n) to the disk and does not wait for it, as
+	// a hint: a Sync to come then has less to do, and delays others less. It makes
+	// nothing durable.
+	WriteOut(off, n int64)
 	// Direct asks that writes go past the page cache from now on: those whose
 	// buffer, offset and length are multiples of DirectAlign, where the system and
 	// the file system can (Linux, O_DIRECT). It is for files that are written in
