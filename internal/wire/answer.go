@@ -128,17 +128,32 @@ func (x *exchange) head(a Answer) http.Header {
 	return h
 }
 
-// write writes to the client, and gives it a time to take it. Over HTTP/1 the
-// connection sees to that; an HTTP/2 stream can be blocked while its connection
-// is alive, and is reset when its deadline passes.
+// write writes to the client, who has to take it at a pace as a sender has to
+// send a body: what is left in memory for one who crawls is not there for
+// others. Of what fits into any window or socket the connection alone sees to
+// it that it leaves.
 func (x *exchange) write(b []byte) error {
-	if x.r.ProtoMajor == 2 && len(b) > 4<<10 {
-		control := x.control()
-		control.SetWriteDeadline(time.Now().Add(writeTimeout + time.Duration(len(b))*time.Second/bodyBytesPerSecond))
-		defer control.SetWriteDeadline(time.Time{})
+	if len(b) <= 4<<10 {
+		_, err := x.w.Write(b)
+		return err
 	}
-	_, err := x.w.Write(b)
-	return err
+	control := x.control()
+	defer control.SetWriteDeadline(time.Time{})
+	began := time.Now()
+	for sent := 0; sent < len(b); {
+		piece := b[sent:min(len(b), sent+writeBytes)]
+		control.SetWriteDeadline(began.Add(paceOf(sent + len(piece))))
+		n, err := x.w.Write(piece)
+		if sent += n; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// paceOf is how long a client may take for the first n bytes of a write.
+func paceOf(n int) time.Duration {
+	return writeTimeout + time.Duration(n)*time.Second/bodyBytesPerSecond
 }
 
 // copy sends a streaming blob.

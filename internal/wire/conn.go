@@ -14,8 +14,9 @@ const (
 	// and to shake hands if that is TLS.
 	firstReadTimeout = 10 * time.Second
 	// writeTimeout is how long one piece of writeBytes may take to leave. A reader
-	// who is gone, or as good as gone, so pins neither memory nor a goroutine; a
-	// slow one may take as long as it likes for the whole.
+	// who is gone, or as good as gone, so pins neither memory nor a goroutine. How
+	// long the whole of an answer may take is said by who writes it, with
+	// SetWriteDeadline.
 	writeTimeout = 30 * time.Second
 	writeBytes   = 64 << 10
 
@@ -110,9 +111,11 @@ func (c *conn) TLS() *tls.ConnectionState {
 	return nil
 }
 
-func (c *conn) LocalAddr() net.Addr                { return c.raw.LocalAddr() }
-func (c *conn) RemoteAddr() net.Addr               { return c.raw.RemoteAddr() }
-func (c *conn) SetWriteDeadline(t time.Time) error { return nil } // see pacedConn
+func (c *conn) LocalAddr() net.Addr  { return c.raw.LocalAddr() }
+func (c *conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+
+// SetWriteDeadline bounds the writes that follow beside their own deadlines.
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.raw.SetWriteDeadline(t) }
 
 func (c *conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
@@ -158,11 +161,13 @@ func (c *prefixedConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// A pacedConn writes in pieces, each under a deadline of its own.
+// A pacedConn writes in pieces, each under a deadline of its own, and all before
+// the one that was set.
 type pacedConn struct {
 	net.Conn
 	mu       sync.Mutex
 	deadline time.Time // under mu: the write deadline in force
+	last     time.Time // under mu: the one that was set; zero: none
 }
 
 func (c *pacedConn) Write(p []byte) (written int, err error) {
@@ -186,14 +191,25 @@ func (c *pacedConn) CloseWrite() error {
 	return net.ErrClosed
 }
 
-// extend moves the deadline, though not for every small write.
-func (c *pacedConn) extend() error {
-	now := time.Now()
+// SetWriteDeadline says when the writes that follow must be done at the latest.
+func (c *pacedConn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.deadline.Sub(now) > writeTimeout-time.Second {
+	c.last = t
+	return nil
+}
+
+// extend moves the deadline, though not for every small write.
+func (c *pacedConn) extend() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	by := time.Now().Add(writeTimeout)
+	if !c.last.IsZero() && c.last.Before(by) {
+		by = c.last
+	}
+	if d := by.Sub(c.deadline); d >= 0 && d < time.Second {
 		return nil
 	}
-	c.deadline = now.Add(writeTimeout)
-	return c.Conn.SetWriteDeadline(c.deadline)
+	c.deadline = by
+	return c.Conn.SetWriteDeadline(by)
 }

@@ -48,17 +48,17 @@ func (x *exchange) pump(a Answer, out any) error {
 	return nil
 }
 
-// push writes and flushes one message; false if the client does not take it.
+// push writes and flushes one message; false if the client does not take it, or
+// not at the pace of any answer. There is none for the stream as a whole, which
+// may have nothing to say for long.
 func (x *exchange) push(control *http.ResponseController, message []byte) bool {
 	x.Answers.Take(int64(len(message)))
 	defer x.Answers.Release(int64(len(message)))
-	if x.r.ProtoMajor == 2 {
-		control.SetWriteDeadline(time.Now().Add(writeTimeout + time.Duration(len(message))*time.Second/bodyBytesPerSecond))
-		defer control.SetWriteDeadline(time.Time{})
-	}
-	if _, err := x.w.Write(message); err != nil {
+	if x.write(message) != nil {
 		return false
 	}
+	control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	defer control.SetWriteDeadline(time.Time{})
 	return control.Flush() == nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,23 +187,169 @@ func TestDeadReaders(t *testing.T) {
 	})
 }
 
-// TestDeadSubscriber: events are not pushed at a stream that is never read.
+// TestCrawlingReaders: whoever takes an answer a little at a time, always just
+// before a write would time out, holds its memory no longer than a sender of a
+// body would; a slow but steady reader gets it all.
+func TestCrawlingReaders(t *testing.T) {
+	const fair = 2 * bodyBytesPerSecond // twice the least rate: of 8 MiB in base64, 170 s
+	for _, tt := range []struct {
+		name  string
+		piece int
+		every time.Duration
+		whole bool
+	}{
+		{"64 KiB just in time", writeBytes, writeTimeout - time.Second, false},
+		{"at half the least rate", bodyBytesPerSecond / 2, time.Second, false},
+		{"steadily", fair, time.Second, true},
+	} {
+		t.Run("HTTP/1.1 "+tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, h *Handler, _ *fewStreams, dial func() net.Conn) {
+				c := dial()
+				defer c.Close()
+				request("http://localhost/", "GetRecords", `{"ShardIterator":"big"}`).Write(c)
+				got := 0
+				for b := make([]byte, tt.piece); ; time.Sleep(tt.every) {
+					n, err := io.ReadFull(c, b)
+					if got += n; err != nil || got > 8<<20/3*4 {
+						break
+					}
+				}
+				crawled(t, h, got, tt.whole)
+			})
+		})
+		t.Run("HTTP/2 "+tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, h *Handler, _ *fewStreams, dial func() net.Conn) {
+				f := newFramer(t, dial())
+				f.post(1, "GetRecords", `{"ShardIterator":"big"}`)
+				var writing sync.Mutex
+				var opening sync.WaitGroup
+				opening.Go(func() {
+					for {
+						writing.Lock()
+						err := errors.Join(f.WriteWindowUpdate(0, uint32(tt.piece)), f.WriteWindowUpdate(1, uint32(tt.piece)))
+						writing.Unlock()
+						if err != nil {
+							return
+						}
+						time.Sleep(tt.every)
+					}
+				})
+				defer opening.Wait()
+				defer f.conn.Close()
+				got := 0
+			frames:
+				for {
+					frame, err := f.ReadFrame()
+					if err != nil {
+						break
+					}
+					switch frame := frame.(type) {
+					case *http2.DataFrame:
+						got += len(frame.Data())
+						if frame.StreamEnded() {
+							break frames
+						}
+					case *http2.RSTStreamFrame:
+						break frames
+					case *http2.PingFrame:
+						if !frame.IsAck() {
+							writing.Lock()
+							f.WritePing(true, frame.Data)
+							writing.Unlock()
+						}
+					}
+				}
+				crawled(t, h, got, tt.whole)
+			})
+		})
+	}
+}
+
+// crawled checks what has become of an answer of 8 MiB.
+func crawled(t *testing.T, h *Handler, got int, whole bool) {
+	t.Helper()
+	synctest.Wait()
+	if got > 8<<20 != whole {
+		t.Errorf("the reader got %d bytes", got)
+	}
+	if used := h.Memory.Used(); used != 0 {
+		t.Errorf("%d bytes of memory are still taken", used)
+	}
+}
+
+// TestDeadSubscriber: events are not pushed at a stream that is never read, nor
+// at one that is read at a crawl. A subscriber who reads stays, however little
+// there is to read.
 func TestDeadSubscriber(t *testing.T) {
-	inBubble(t, func(t *testing.T, h *Handler, s *fewStreams, dial func() net.Conn) {
-		f := newFramer(t, dial())
-		defer f.conn.Close()
-		f.post(1, "SubscribeToShard", subscribeBody)
-		go f.answerPings()
+	feed := func(s *fewStreams) {
 		for range 99 {
 			e := event("1")
 			e.Records[0].Data = make([]byte, 10<<10) // 990 KiB, of which the window takes 64
 			s.events <- e
 		}
+	}
+	ended := func(t *testing.T, h *Handler, s *fewStreams) {
+		t.Helper()
+		start := time.Now()
 		<-s.ended
+		if took := time.Since(start); took > 2*writeTimeout {
+			t.Errorf("the subscription ended after %v", took)
+		}
 		synctest.Wait()
 		if used := h.Memory.Used(); used != 0 {
-			t.Fatalf("%d bytes of memory are still taken", used)
+			t.Errorf("%d bytes of memory are still taken", used)
 		}
+	}
+	t.Run("HTTP/2", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, h *Handler, s *fewStreams, dial func() net.Conn) {
+			f := newFramer(t, dial())
+			defer f.conn.Close()
+			f.post(1, "SubscribeToShard", subscribeBody)
+			go f.answerPings()
+			feed(s)
+			ended(t, h, s)
+		})
+	})
+	for name, read := range map[string]func(c net.Conn){
+		"HTTP/1.1": func(net.Conn) {},
+		"HTTP/1.1 at a crawl": func(c net.Conn) {
+			for b := make([]byte, 1<<10); ; time.Sleep(writeTimeout - time.Second) {
+				if _, err := c.Read(b); err != nil {
+					return
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, h *Handler, s *fewStreams, dial func() net.Conn) {
+				c := dial()
+				request("http://localhost/", "SubscribeToShard", subscribeBody).Write(c)
+				var reading sync.WaitGroup
+				reading.Go(func() { read(c) })
+				defer reading.Wait()
+				defer c.Close()
+				feed(s)
+				ended(t, h, s)
+			})
+		})
+	}
+	t.Run("alive", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, h *Handler, s *fewStreams, dial func() net.Conn) {
+			c := dial()
+			defer c.Close()
+			request("http://localhost/", "SubscribeToShard", subscribeBody).Write(c)
+			go io.Copy(io.Discard, c)
+			for range 60 { // an hour
+				time.Sleep(time.Minute)
+				s.events <- event("1")
+			}
+			synctest.Wait()
+			select {
+			case <-s.ended:
+				t.Error("a subscription was ended whose client reads")
+			default:
+			}
+		})
 	})
 }
 
