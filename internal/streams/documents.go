@@ -14,12 +14,14 @@ import (
 //
 //	kinesis/stream/<account>/<region>/<name>      streamDoc
 //	kinesis/shard/<stream id>/<index, 10 digits>  shardDoc
+//	kinesis/staged/<stream id>/...                shardDocs on their way to kinesis/shard/<stream id>/
 //	kinesis/consumer/<stream id>/<name>           consumerDoc
 //	kinesis/account/<account>/<region>            accountDoc
 //	kinesis/tokenkeys                             tokenKeysDoc
 const (
 	streamPrefix   = "kinesis/stream/"
 	shardPrefix    = "kinesis/shard/"
+	stagedPrefix   = "kinesis/staged/"
 	consumerPrefix = "kinesis/consumer/"
 	accountPrefix  = "kinesis/account/"
 	tokenKeysKey   = "kinesis/tokenkeys"
@@ -132,10 +134,19 @@ func (d *streamDoc) key() string { return streamKey(d.Account, d.Region, d.Name)
 func (d *streamDoc) arn() string { return streamARN(d.Account, d.Region, d.Name) }
 
 func shardKey(streamID string, index uint32) string {
-	return fmt.Sprintf("%s%s/%010d", shardPrefix, streamID, index)
+	return fmt.Sprintf("%s%010d", shardTree(streamID), index)
 }
 
-func consumerKey(streamID, name string) string { return consumerPrefix + streamID + "/" + name }
+func stagedKey(streamID string, index uint32) string {
+	return fmt.Sprintf("%s%010d", stagedTree(streamID), index)
+}
+
+func consumerKey(streamID, name string) string { return consumerTree(streamID) + name }
+
+// Trees hold all documents of one kind that a stream has.
+func shardTree(streamID string) string    { return shardPrefix + streamID + "/" }
+func stagedTree(streamID string) string   { return stagedPrefix + streamID + "/" }
+func consumerTree(streamID string) string { return consumerPrefix + streamID + "/" }
 
 func accountKey(account, region string) string { return accountPrefix + account + "/" + region }
 

@@ -1,10 +1,13 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,6 +82,9 @@ func (s *Service) step(st *stream) {
 	if err == nil {
 		err = s.stepConsumers(ctx, st)
 	}
+	if errors.Is(err, errOvertaken) {
+		err = nil // it is still due, or due no more
+	}
 	s.mu.Lock()
 	delete(s.busy, st.id)
 	if err != nil && ctx.Err() == nil {
@@ -104,9 +110,9 @@ func (s *Service) stepStream(ctx context.Context, st *stream) error {
 	}
 	switch {
 	case d.Status == kinesis.StreamStatusCreating:
-		return s.finishCreate(ctx, st, d)
+		return s.finishCreate(ctx, st)
 	case d.Status == kinesis.StreamStatusDeleting:
-		return s.finishDelete(ctx, st, d)
+		return s.finishDelete(ctx, st)
 	case d.Reshard != nil:
 		return s.reshard(ctx, st)
 	}
@@ -118,9 +124,19 @@ func (s *Service) stepStream(ctx context.Context, st *stream) error {
 	})
 }
 
-// finishCreate makes the first shards in the log and then shows them. A crash
-// between the two leaves log shards that nobody knows, removed at the next start.
-func (s *Service) finishCreate(ctx context.Context, st *stream, d *streamDoc) error {
+// stagedAtOnce is how many documents one command stages: a command is a record
+// of the log, and holds up all others while it is applied.
+const stagedAtOnce = 1000
+
+// finishCreate makes the first shards in the log, stages their documents, as
+// many as there are, and shows all of them in one command. A crash on the way
+// leaves log shards that nobody knows, removed at the next start, and staged
+// documents that this step, repeated, writes again.
+func (s *Service) finishCreate(ctx context.Context, st *stream) error {
+	d, version, err := s.current(st)
+	if err != nil || d == nil || d.Status != kinesis.StreamStatusCreating {
+		return err // deleted meanwhile
+	}
 	starts := uniformStarts(d.InitialShards)
 	docs := make([]*shardDoc, len(starts))
 	for i, start := range starts {
@@ -132,16 +148,51 @@ func (s *Service) finishCreate(ctx context.Context, st *stream, d *streamDoc) er
 	if err := s.createLogs(ctx, d, docs); err != nil {
 		return err
 	}
-	return s.update(ctx, st, func(c *change) error {
-		if c.doc.Status != kinesis.StreamStatusCreating {
-			return nil // deleted meanwhile
+	unchanged := map[string]uint64{d.key(): version}
+	for part := range slices.Chunk(docs, stagedAtOnce) {
+		t := catalog.Txn{Expect: unchanged, Write: map[string]json.RawMessage{}}
+		for _, sh := range part {
+			t.Write[stagedKey(st.id, sh.Index)] = encode(sh)
 		}
-		c.doc.Status, c.doc.Due, c.doc.NextShard = kinesis.StreamStatusActive, 0, uint32(len(docs))
-		for _, sh := range docs {
-			c.write[shardKey(st.id, sh.Index)] = encode(sh)
+		if err := s.commitStep(ctx, t); err != nil {
+			return err
 		}
-		return nil
+	}
+	d.Status, d.Due, d.NextShard = kinesis.StreamStatusActive, 0, uint32(len(docs))
+	return s.commitStep(ctx, catalog.Txn{
+		Expect: unchanged,
+		Move:   map[string]string{stagedTree(st.id): shardTree(st.id)},
+		Write:  map[string]json.RawMessage{d.key(): encode(d)},
 	})
+}
+
+// current reads a stream's document and its version; nil if the stream is gone.
+func (s *Service) current(st *stream) (*streamDoc, uint64, error) {
+	key := streamKey(st.name.account, st.name.region, st.name.name)
+	raw, version, ok := s.cfg.Catalog.Get(key)
+	if !ok {
+		return nil, 0, nil
+	}
+	d := new(streamDoc)
+	if err := json.Unmarshal(raw, d); err != nil {
+		return nil, 0, fmt.Errorf("cannot read catalog document %s: %w", key, err)
+	}
+	if d.ID != st.id {
+		return nil, 0, nil
+	}
+	return d, version, nil
+}
+
+// errOvertaken: another command changed the stream while a step was at work.
+// The step is to be done anew, at once, on what there is then.
+var errOvertaken = errors.New("the stream changed meanwhile")
+
+func (s *Service) commitStep(ctx context.Context, t catalog.Txn) error {
+	err := s.cfg.Catalog.Commit(ctx, t)
+	if errors.Is(err, catalog.ErrConflict) {
+		return errOvertaken
+	}
+	return err
 }
 
 func (s *Service) createLogs(ctx context.Context, d *streamDoc, docs []*shardDoc) error {
@@ -169,18 +220,16 @@ func (s *Service) createLogs(ctx context.Context, d *streamDoc, docs []*shardDoc
 
 // finishDelete removes the documents and then the logs. A crash between the two
 // leaves logs that nobody knows, removed at the next start.
-func (s *Service) finishDelete(ctx context.Context, st *stream, d *streamDoc) error {
-	err := s.update(ctx, st, func(c *change) error {
-		for _, ch := range s.cfg.Catalog.List(shardPrefix + st.id + "/") {
-			c.write[ch.Key] = nil
-		}
-		for _, ch := range s.cfg.Catalog.List(consumerPrefix + st.id + "/") {
-			c.write[ch.Key] = nil
-		}
-		c.doc = nil
-		return nil
-	})
-	if err != nil {
+func (s *Service) finishDelete(ctx context.Context, st *stream) error {
+	d, version, err := s.current(st)
+	if err != nil || d == nil {
+		return err
+	}
+	if err := s.commitStep(ctx, catalog.Txn{
+		Expect: map[string]uint64{d.key(): version},
+		Remove: []string{consumerTree(st.id), shardTree(st.id), stagedTree(st.id)},
+		Write:  map[string]json.RawMessage{d.key(): nil},
+	}); err != nil {
 		return err
 	}
 	// By name, not by document: a create or reshard that the deletion overtook
@@ -215,7 +264,7 @@ func (s *Service) deleteLogs(ctx context.Context, ids []shardlog.ID) error {
 // stepConsumers finishes CREATING and DELETING of consumers.
 func (s *Service) stepConsumers(ctx context.Context, st *stream) error {
 	now := s.now().UnixMilli()
-	for _, ch := range s.cfg.Catalog.List(consumerPrefix + st.id + "/") {
+	for _, ch := range s.cfg.Catalog.List(consumerTree(st.id)) {
 		var d consumerDoc
 		if err := json.Unmarshal(ch.Doc, &d); err != nil {
 			return err
@@ -269,33 +318,45 @@ func (s *Service) upkeep() {
 	if err := s.tokens.rotate(ctx, s.cfg.Catalog, now); err != nil && ctx.Err() == nil {
 		s.cfg.Logger.Error("cannot rotate the token key", "err", err)
 	}
-	for _, ch := range s.cfg.Catalog.List(shardPrefix) {
-		id, index, ok := parseShardKey(ch.Key)
-		var sd shardDoc
-		if !ok || json.Unmarshal(ch.Doc, &sd) != nil || sd.State != shardClosed {
-			continue
-		}
-		s.mu.RLock()
-		st := s.byID[id]
-		s.mu.RUnlock()
-		if st == nil {
-			continue
-		}
-		d := st.doc.Load()
-		if d == nil || now.Sub(time.UnixMilli(sd.Closed)) < d.retention() {
-			continue
-		}
-		if s.hasParent(id, &sd) {
+	for _, sh := range s.expired(now) {
+		if s.hasParent(sh.stream.id, sh.doc.Load()) {
 			continue // the older goes first: a closed shard always has its children
 		}
-		err := s.cfg.Catalog.Commit(ctx, catalog.Txn{Expect: map[string]uint64{ch.Key: ch.Version}, Write: map[string]json.RawMessage{ch.Key: nil}})
+		key := shardKey(sh.stream.id, sh.index)
+		_, version, _ := s.cfg.Catalog.Get(key)
+		err := s.cfg.Catalog.Commit(ctx, catalog.Txn{Expect: map[string]uint64{key: version}, Write: map[string]json.RawMessage{key: nil}})
 		if err == nil {
-			err = s.deleteLogs(ctx, []shardlog.ID{logID(id, index)})
+			err = s.deleteLogs(ctx, []shardlog.ID{logID(sh.stream.id, sh.index)})
 		}
 		if err != nil && ctx.Err() == nil && !errors.Is(err, catalog.ErrConflict) {
-			s.cfg.Logger.Error("cannot remove an expired shard", "stream", d.Name, "shard", shardID(index), "err", err)
+			s.cfg.Logger.Error("cannot remove an expired shard", "stream", sh.stream.name.name, "shard", sh.id, "err", err)
 		}
 	}
+}
+
+// expired lists closed shards whose records are all past their time, a stream's
+// older ones before its younger ones.
+func (s *Service) expired(now time.Time) []*shard {
+	s.mu.RLock()
+	streams := slices.Collect(maps.Values(s.byID))
+	s.mu.RUnlock()
+	var out []*shard
+	for _, st := range streams {
+		d := st.doc.Load()
+		if d == nil {
+			continue
+		}
+		s.mu.RLock() // for one stream only: whoever looks one up waits behind a writer that waits for this
+		mine := len(out)
+		for _, sh := range st.shards {
+			if sd := sh.doc.Load(); sd.State == shardClosed && now.Sub(time.UnixMilli(sd.Closed)) >= d.retention() {
+				out = append(out, sh)
+			}
+		}
+		s.mu.RUnlock()
+		slices.SortFunc(out[mine:], func(a, b *shard) int { return cmp.Compare(a.index, b.index) })
+	}
+	return out
 }
 
 // hasParent says whether one of a shard's parents is still there.

@@ -18,8 +18,13 @@ type shardOp struct {
 	at      hashKey // split: first hash key of the second child
 }
 
+// roundMax is how many splits or merges one round does at most. What is done at
+// once is one command, and holds up the puts to all shards that it seals.
+const roundMax = 1000
+
 // reshard brings a stream to what its document's Reshard says, in rounds of
-// splits and merges that do not touch the same shard twice:
+// splits and merges that do not touch the same shard twice, nor more than
+// roundMax shards:
 //
 //  1. children are created in the log, empty
 //  2. command: parents SEALING, children PENDING
@@ -49,7 +54,7 @@ func (s *Service) reshard(ctx context.Context, st *stream) error {
 			}
 			continue
 		}
-		if err := s.beginRound(ctx, st, d, ops); err != nil {
+		if err := s.beginRound(ctx, st, d, ops[:min(len(ops), roundMax)]); err != nil {
 			return err
 		}
 	}
@@ -198,8 +203,12 @@ func (s *Service) nextRound(st *stream, goal *reshardDoc) []shardOp {
 		return []shardOp{{parents: []uint32{goal.Merge.Left, goal.Merge.Right}}}
 	case len(goal.Hot) > 0:
 		var ops []shardOp
+		hot := map[uint32]bool{}
+		for _, i := range goal.Hot {
+			hot[i] = true
+		}
 		for _, sh := range open {
-			if d := sh.doc.Load(); slices.Contains(goal.Hot, sh.index) && d.Start.next().less(d.End) {
+			if d := sh.doc.Load(); hot[sh.index] && d.Start.next().less(d.End) {
 				ops = append(ops, shardOp{parents: []uint32{sh.index}, at: d.Start.add(d.End.sub(d.Start).half()).next()})
 			}
 		}
