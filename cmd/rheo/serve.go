@@ -21,13 +21,19 @@ import (
 	"github.com/rheostream/rheo"
 )
 
+// stopGrace is how long requests under way have when the server is told to stop:
+// orchestrators kill after 30 seconds.
+const stopGrace = 20 * time.Second
+
 // newServe runs the server until it is told to stop.
 func newServe() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
 		Long: "Run the server. Every flag is also an environment variable (--shard-limit is RHEO_SHARD_LIMIT)\n" +
-			"and a line of the file given by --config; rheo config shows what holds and why.",
+			"and a line of the file given by --config; rheo config shows what holds and why.\n" +
+			"SIGTERM or SIGINT stops it: no new connections are taken, subscriptions end, requests under way\n" +
+			"have 20 seconds, then all is written and the exit status is 0. A second signal ends it at once.",
 		Args: cobra.NoArgs,
 	}
 	settingFlags(c.Flags())
@@ -52,7 +58,7 @@ func newServe() *cobra.Command {
 			cfg.Logger.Info("stopping")
 		case err = <-srv.Failed():
 		}
-		drain, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		drain, cancel := context.WithTimeout(context.Background(), stopGrace)
 		defer cancel()
 		if e := srv.Shutdown(drain); err == nil {
 			err = e
