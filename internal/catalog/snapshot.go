@@ -81,14 +81,16 @@ func decodeState(b []byte) (*State, error) {
 		}
 		return 1<<32 - 1 // longer than anything left: the next take fails
 	}
-	for range count {
-		key := take(u32())
+	last := ""
+	for i := range count {
+		key := string(take(u32()))
 		ver := take(8)
 		doc := take(u32())
-		if key == nil || ver == nil || doc == nil {
+		if ver == nil || doc == nil || i > 0 && key <= last {
 			return nil, errDamaged
 		}
-		s.docs.Set(string(key), Doc{binary.LittleEndian.Uint64(ver), doc})
+		s.docs.Load(key, Doc{binary.LittleEndian.Uint64(ver), doc}) // as Set, for keys in order
+		last = key
 	}
 	if len(rest) != 0 {
 		return nil, errDamaged
