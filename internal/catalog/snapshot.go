@@ -130,7 +130,7 @@ func (c *Catalog) snapshotLoop(ctx context.Context) {
 func (c *Catalog) snapshot(ctx context.Context) error {
 	// If this fails, it is not tried again before as much more was logged.
 	c.covered = c.logged.Load()
-	state := c.shown.Load() // reaches at least as far
+	state := c.now() // reaches at least as far
 	snap := state.encode()
 	c.snapshotBytes = int64(len(snap))
 	if err := c.cfg.Blobs.Put(ctx, snapshotName(state.offset), bytes.NewReader(snap)); err != nil {
