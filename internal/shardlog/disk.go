@@ -155,7 +155,7 @@ func Open(cfg Config) (*Disk, error) {
 	d.arena = &arena{budget: cfg.MemoryBytes, slabBytes: slabBytes, room: room}
 	d.space = newSpaceWatch(d)
 	d.journal = &journal{
-		fs: cfg.FS, dir: filepath.Join(cfg.Dir, "journal"), log: cfg.Logger, filesMax: cfg.JournalFilesMax,
+		fs: cfg.FS, dir: filepath.Join(cfg.Dir, "journal"), log: cfg.Logger, filesMax: cfg.JournalFilesMax, ring: ring{},
 		bytesMin: first, bytesMax: cfg.JournalFileBytes, nextUse: 1,
 		filled: func() { d.kick(d.keep) }, freed: &notifier{}, nospace: d.space.failed,
 	}
@@ -224,25 +224,7 @@ func (d *Disk) checkFormat() error {
 
 // writeFile replaces a file's content atomically and durably.
 func (d *Disk) writeFile(name string, b []byte) error {
-	temp := name + ".tmp"
-	if err := d.fs.Remove(temp); err != nil && !errors.Is(err, errNotExist) {
-		return err
-	}
-	f, err := d.fs.Create(temp)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(b, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := d.fs.Rename(temp, name); err != nil {
-		return err
-	}
-	return d.fs.SyncDir(filepath.Dir(name))
+	return writeFile(d.fs, name, b)
 }
 
 // start sets the log's goroutines going; Close stops them in reverse.

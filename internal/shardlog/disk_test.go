@@ -376,8 +376,8 @@ func TestLastGroupIsConfirmed(t *testing.T) {
 	}
 	disk := fs.Crash()
 	cfg.FS = disk
-	// The second group is the put's; its first frame starts behind the block's header.
-	if err := disk.FlipBit("/log/journal/000000.journal", int64(2*blockAlign+blockHeader+50)*8); err != nil {
+	// The third group is the put's; its first frame starts behind the block's header.
+	if err := disk.FlipBit("/log/journal/000000.journal", int64(3*blockAlign+blockHeader+50)*8); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Open(cfg)
@@ -417,7 +417,7 @@ func TestDamageReportIsExact(t *testing.T) {
 	cfg := memConfig(fs)
 	d := mustOpen(t, cfg)
 	a, b := mustCreate(t, d, "a", 0), mustCreate(t, d, "b", 0)
-	for range 3 { // groups 3 to 8
+	for range 3 { // groups 5 to 10
 		mustPut(t, d, a, 2, 100)
 		mustPut(t, d, b, 3, 100)
 	}
@@ -427,8 +427,8 @@ func TestDamageReportIsExact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The groups 5 and 6, headers and all.
-	if _, err := f.WriteAt(make([]byte, 2*blockAlign), 5*blockAlign); err != nil {
+	// The groups 7 and 8, headers and all.
+	if _, err := f.WriteAt(make([]byte, 2*blockAlign), 7*blockAlign); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()

@@ -223,6 +223,16 @@ func (w *crashWorld) killed() {
 	w.disk = after
 }
 
+// names tells whether damage concerns an offset, or something of the journal.
+func names(damage []DamagedError, id ID, at Offset) bool {
+	for _, e := range damage {
+		if e.Shard == id && e.From <= at && at <= e.To || e.Shard == "" {
+			return true
+		}
+	}
+	return false
+}
+
 func (w *crashWorld) afterFlip(disk *vfs.Crash, name string, bit int64) string {
 	for _, repair := range []bool{false, true} {
 		cfg := w.cfg
@@ -281,9 +291,15 @@ func (w *crashWorld) afterFlip(disk *vfs.Crash, name string, bit int64) string {
 				if !found[at] && at >= m.trim && errs == 0 && !repair {
 					w.fail("flip of bit %d in %s: shard %s offset %d is missing, without a word", bit, name, id, at)
 				}
+				if repair && !found[at] && at >= m.trim && !names(d.Damage(), id, at) {
+					w.fail("flip of bit %d in %s: shard %s offset %d is missing after a repair, which does not name it", bit, name, id, at)
+				}
 			}
 		}
 		d.Close()
+		if result == "detected" && !repair {
+			continue // and what does a repair make of it?
+		}
 		return result
 	}
 	return ""

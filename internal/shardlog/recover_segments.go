@@ -28,6 +28,10 @@ func (r *recovery) listSegments(s *shard) error {
 				return err
 			}
 		}
+		if name == identityName {
+			i, err := d.readIdentity(s.ref)
+			s.identified = err == nil && i.id == s.id
+		}
 		if !ok {
 			continue
 		}
@@ -70,16 +74,6 @@ func (r *recovery) listSegments(s *shard) error {
 		r.missing[s.ref] = DamagedError{
 			Shard: s.id, From: Offset(s.saved.base), To: Offset(s.saved.last),
 			Where: filepath.Join(dir, segmentName(s.saved.base, 0)) + " is missing or cut short",
-		}
-		// For a repair: what is there is read anew.
-		switch {
-		case i >= 0:
-			s.saved.size = s.segments[i].size
-		case len(s.segments) > 0:
-			g := s.segments[0]
-			s.saved = saved{present: true, base: g.base, last: g.base - 1, lastAt: g.baseArrival}
-		default:
-			s.saved = saved{}
 		}
 	}
 	return nil

@@ -1,0 +1,297 @@
+package shardlog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rheostream/rheo/internal/vfs"
+)
+
+// The power fails while a log is repaired, at every call: the next repair does
+// the rest, nothing more is lost, and without repair nothing wrong is served meanwhile.
+func TestCrashesInRepair(t *testing.T) {
+	cases := []struct {
+		name   string
+		state  state
+		damage func(w *whole) (lost []Offset)
+	}{
+		{"two places in a segment", washed, func(w *whole) []Offset {
+			names, frames := w.segmentsOf()
+			w.flip(names[1], frames[1][2].at+100)
+			w.flip(names[1], frames[1][5].at+100)
+			return []Offset{frames[1][2].seq, frames[1][5].seq}
+		}},
+		{"a segment cut short; in the journal", closed, func(w *whole) []Offset {
+			names, frames := w.segmentsOf()
+			w.on(names[1], func(f vfs.File) { f.Truncate(frames[1][3].at + 10) })
+			return nil
+		}},
+		{"the active segment removed", washed, func(w *whole) []Offset {
+			names, frames := w.segmentsOf()
+			k := len(names) - 1
+			w.remove(names[k])
+			return offsets(frames[k][0].seq, damageRecords)
+		}},
+		{"both checkpoints", washed, func(w *whole) []Offset {
+			w.flip("/log/checkpoint", 90)
+			w.flip("/log/checkpoint.copy", 90)
+			return nil
+		}},
+		{"a journal header and its first group", killed, func(w *whole) []Offset {
+			name := w.newest()
+			_, seqs := w.blocks(name)
+			w.on(name, func(f vfs.File) { f.WriteAt(make([]byte, 2*blockAlign), 0) })
+			return seqs[0]
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWhole(t, c.state)
+			w.t = t
+			lost := c.damage(w)
+			want := slices.DeleteFunc(slices.Clone(w.have["s"]), func(at Offset) bool { return slices.Contains(lost, at) })
+			cuts := int64(0)
+			defer func() {
+				if cuts < 30 {
+					t.Errorf("only %d cuts", cuts)
+				}
+			}()
+			for n, tripped := int64(1), true; tripped; n++ {
+				cuts = n
+				disk := w.disk.Kill()
+				tripped = false
+				var left atomic.Int64
+				left.Store(n)
+				cut := disk
+				fs := &tripFS{FS: disk, left: &left, trip: func() { cut, tripped = disk.Crash(), true }}
+				cfg := damageConfig(fs)
+				cfg.Repair = true
+				d, err := Open(cfg)
+				if err == nil {
+					left.Store(1 << 60) // what it does from now on is not part of it
+					d.Close()
+				} else if !tripped {
+					t.Fatal(err)
+				}
+				if cut == disk {
+					cut = disk.Crash()
+				}
+				if d, err := Open(damageConfig(cut.Kill())); err == nil {
+					got, bad := w.all(t, d, "s")
+					for _, at := range w.have["s"] {
+						if !slices.Contains(got, at) && len(bad) == 0 && !slices.Contains(lost, at) {
+							t.Errorf("cut %d: offset %d is missing without a word", n, at)
+						}
+					}
+					d.Close()
+				}
+				cfg.FS = cut.Kill()
+				if d, err = Open(cfg); err != nil {
+					t.Fatalf("cut %d: %v", n, err)
+				}
+				if got, bad := w.all(t, d, "s"); len(bad) > 0 || !slices.Equal(got, want) {
+					t.Fatalf("cut %d: %d records of %d, %v", n, len(got), len(want), bad)
+				}
+				d.Close()
+			}
+		})
+	}
+}
+
+// A shard without retention is kept for somebody who needs all of it: what a
+// repair gave up is said by every Read that would pass over it, by no other, and not
+// once it is trimmed.
+func TestLostRecordsOfAShardWithoutRetention(t *testing.T) {
+	fs := vfs.NewCrash(1)
+	d := mustOpen(t, memConfig(fs))
+	s := mustCreate(t, d, "catalog", 0)
+	for range 30 {
+		mustPut(t, d, s, 1, 1000)
+		s.flush()
+	}
+	other := mustCreate(t, d, "other", 0)
+	for range 60 {
+		mustPut(t, d, other, 1, 1000) // the journal's files are used again
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := s.segments[1].path
+	base := Offset(s.segments[1].base)
+	if err := fs.FlipBit(path, 8*1500); err != nil { // the second record
+		t.Fatal(err)
+	}
+	for _, repair := range []bool{true, false} {
+		cfg := memConfig(fs)
+		cfg.Repair = repair
+		d, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := d.Shard("catalog")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b Batch
+		n := 0
+		for from := Offset(0); ; from = b.Next {
+			err := h.Read(ctx, from, 4, 1<<20, &b)
+			var lost *DamagedError
+			if errors.As(err, &lost) {
+				if lost.Shard != "catalog" || lost.From != base+1 || lost.To != base+1 || lost.From != from {
+					t.Errorf("at %d: %v", from, lost)
+				}
+				break
+			}
+			if err != nil || len(b.Records) == 0 {
+				t.Fatalf("at %d: %d records, %v", from, len(b.Records), err)
+			}
+			n += len(b.Records)
+		}
+		if n != int(base) {
+			t.Errorf("%d records before it", n)
+		}
+		if err := h.Read(ctx, base+2, 4, 1<<20, &b); err != nil || len(b.Records) != 4 {
+			t.Errorf("behind it: %d records, %v", len(b.Records), err)
+		}
+		if !repair {
+			if err := d.Trim(ctx, h, base+2); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Read(ctx, 0, 4, 1<<20, &b); err != nil || len(b.Records) != 4 || b.Records[0].Offset != base+2 {
+				t.Errorf("once trimmed: %d records, %v", len(b.Records), err)
+			}
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Without a checkpoint, and without a file that says whose they are, segments are kept.
+func TestNamelessSegments(t *testing.T) {
+	w := newWhole(t, washed)
+	w.flip("/log/checkpoint", 90)
+	w.flip("/log/checkpoint.copy", 90)
+	w.flip(fmt.Sprintf("/log/shards/%08x/%s", w.ref, identityName), identityFixed)
+	names, _ := w.segmentsOf()
+	cfg := damageConfig(w.disk)
+	cfg.Repair = true
+	d := mustOpen(t, cfg)
+	if _, err := d.Shard("s"); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	if got, _ := w.all(t, d, "other"); !slices.Equal(got, w.have["other"]) {
+		t.Errorf("%d records of the other shard", len(got))
+	}
+	kept := 0
+	for _, name := range w.disk.Files() {
+		if strings.Contains(name, fmt.Sprintf("/quarantine/shard-%08x/", w.ref)) {
+			kept++
+		}
+	}
+	if kept != len(names) || !slices.ContainsFunc(d.Damage(), func(e DamagedError) bool { return strings.Contains(e.Where, "nothing says") }) {
+		t.Errorf("%d segments of %d are kept; %v", kept, len(names), d.Damage())
+	}
+}
+
+// A record whose data looks like a later record of its own shard is not taken
+// for one when its header is damaged.
+type parsed = frame
+
+func TestResyncIsNotFooled(t *testing.T) {
+	frame := func(seq uint64, data []byte) []byte {
+		r := Record{Data: data}
+		b := make([]byte, frameSize(&r))
+		putFrame(b, &r, 0, 7, seq, 5)
+		return b
+	}
+	for _, fake := range []uint64{1, 2, 3, 4, 9, 100} {
+		inner := frame(fake, []byte("I was never written"))
+		outer := frame(2, slices.Concat([]byte("padding"), inner))
+		tail := frame(2, slices.Concat(inner, inner, []byte("padding")))
+		for _, second := range [][]byte{outer, tail} {
+			first := frame(1, []byte("first"))
+			b := slices.Concat(first, second, frame(3, []byte("third")), frame(4, []byte("fourth")))
+			b[len(first)+offLength] ^= 1
+			disk := vfs.NewCrash(1)
+			file, _ := disk.Create("/s")
+			file.WriteAt(b, 0)
+			var seen []uint64
+			var lost []gap
+			err := scanPast(file, 7, 0, int64(len(b)), 0, 4, func(fr parsed, raw []byte) error {
+				seen = append(seen, fr.seq)
+				if bytes.Contains(fr.data, []byte("never")) {
+					t.Errorf("a fake of offset %d is taken for a record", fake)
+				}
+				return nil
+			}, func(g gap) error { lost = append(lost, g); return nil })
+			end := int64(len(first) + len(second))
+			if err != nil || !slices.Equal(seen, []uint64{1, 3, 4}) || !slices.Equal(lost, []gap{{int64(len(first)), end, 2, 2}}) {
+				t.Errorf("a fake of offset %d: %v, %v, %v", fake, seen, lost, err)
+			}
+		}
+	}
+}
+
+func TestFillings(t *testing.T) {
+	raw := func(n int) []byte { return make([]byte, n) }
+	for _, c := range []struct {
+		name  string
+		gap   gap
+		have  journalFrames
+		atEnd bool
+		want  string
+	}{
+		{"nothing in the journal", gap{100, 300, 5, 6}, journalFrames{}, false, "hole 5-6 of 200"},
+		{"all of it", gap{100, 300, 5, 6}, journalFrames{raw(200), 5, 6, 0}, false, "5-6 of 200"},
+		{"all bytes, and a gap in the offsets", gap{100, 300, 5, 9}, journalFrames{raw(200), 6, 8, 0}, false, "6-8 of 200"},
+		{"the rear part", gap{100, 300, 5, 6}, journalFrames{raw(100), 6, 6, 0}, false, "hole 5-5 of 100, 6-6 of 100"},
+		{"the front part", gap{100, 300, 5, 6}, journalFrames{raw(100), 5, 5, 0}, false, "5-5 of 100, hole 6-6 of 100"},
+		{"the middle", gap{100, 300, 5, 7}, journalFrames{raw(100), 6, 6, 0}, false, "hole 5-5 of 36, 6-6 of 100, hole 7-7 of 64"},
+		{"too much for what was there", gap{100, 300, 5, 7}, journalFrames{raw(190), 6, 6, 0}, false, "hole 5-7 of 200"},
+		{"too little, without an offset missing", gap{100, 300, 5, 6}, journalFrames{raw(150), 5, 6, 0}, false, "hole 5-6 of 200"},
+		{"gone", gap{300, 300, 5, 6}, journalFrames{}, true, "hole 5-6 of 36"},
+		{"gone, a part in the journal", gap{300, 300, 5, 8}, journalFrames{raw(150), 6, 7, 0}, true, "hole 5-5 of 36, 6-7 of 150, hole 8-8 of 36"},
+		{"cut in a record, all in the journal", gap{280, 300, 5, 6}, journalFrames{raw(150), 5, 6, 0}, true, "5-6 of 150"},
+		{"cut in a record", gap{280, 300, 5, 6}, journalFrames{}, true, "hole 5-6 of 36"},
+	} {
+		var got []string
+		for _, f := range fillings(c.gap, c.have, c.atEnd) {
+			kind := "hole "
+			if f.raw != nil {
+				kind = ""
+			}
+			got = append(got, fmt.Sprintf("%s%d-%d of %d", kind, f.from, f.to, f.size))
+		}
+		if s := strings.Join(got, ", "); s != c.want {
+			t.Errorf("%s: %s, want %s", c.name, s, c.want)
+		}
+	}
+}
+
+// A stretch longer than the largest frame takes several holes, and reads as one loss.
+func TestLongHole(t *testing.T) {
+	const size = 2*frameBytesMax + 10
+	disk := vfs.NewCrash(1)
+	file, _ := disk.Create("/s")
+	if err := writeHoles(file, 0, size, 7, 5, 8, 1); err != nil {
+		t.Fatal(err)
+	}
+	seen, n := uint64(4), int64(0)
+	err := scanFrames(file, 7, 0, size, seen, func(fr frame, raw []byte) error {
+		if fr.holeFrom() != seen+1 {
+			t.Errorf("a hole from %d to %d behind %d", fr.holeFrom(), fr.seq, seen)
+		}
+		seen, n = fr.seq, n+int64(fr.size)
+		return nil
+	})
+	if err != nil || seen != 8 || n != size {
+		t.Errorf("holes to %d, of %d bytes, %v", seen, n, err)
+	}
+}
