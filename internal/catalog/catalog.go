@@ -153,7 +153,7 @@ func (c *Catalog) restore(ctx context.Context) error {
 	if first > nextOffset(st.offset) && next > nextOffset(st.offset) {
 		err := fmt.Errorf("catalog: the log starts at %d, but the newest readable snapshot ends at %d: what is between is missing", first, st.offset)
 		if wrong != nil {
-			err = fmt.Errorf("%w, because of %w", err, wrong)
+			err = fmt.Errorf("%w (%w)", err, wrong)
 		}
 		return fmt.Errorf("%w. %s", err, mend)
 	}

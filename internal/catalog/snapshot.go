@@ -203,7 +203,10 @@ func (c *Catalog) loadSnapshot(ctx context.Context) (st *State, newest uint64, w
 		}
 		c.cfg.Logger.Error("cannot use a catalog snapshot; the one before it and the log have to do", "err", err)
 		c.bad[s.name] = true
-		wrong = errors.Join(wrong, err)
+		if wrong != nil {
+			err = fmt.Errorf("%w; %w", wrong, err)
+		}
+		wrong = err
 	}
 	return newState(), newest, wrong, nil
 }
