@@ -61,10 +61,12 @@ func TestFaultAtEveryCall(t *testing.T) {
 }
 
 func newWorld(t *testing.T, seed uint64) *crashWorld {
-	return &crashWorld{
+	w := &crashWorld{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), disk: vfs.NewCrash(seed),
-		cfg: smallConfig(), shards: map[ID]*shardModel{},
+		cfg: smallConfig(), clock: &handClock{}, shards: map[ID]*shardModel{},
 	}
+	w.cfg.Clock = w.clock
+	return w
 }
 
 // scenario uses the log in all ways, twice opened, and goes on whatever fails. It tells

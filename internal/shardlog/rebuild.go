@@ -28,7 +28,7 @@ func (r *recovery) rebuild() error {
 		}
 		d.nextRef = max(d.nextRef, ref+1)
 		i, err := d.readIdentity(ref)
-		if errors.Is(err, errNotExist) || errors.Is(err, errIdentity) || err == nil && d.byID[i.id] != nil {
+		if errors.Is(err, errNotExist) || errors.Is(err, errIdentity) {
 			continue // perhaps the journal knows
 		}
 		if err != nil {
@@ -86,8 +86,8 @@ func (r *recovery) adopt(s *shard) error {
 	}
 	s.flushed, s.flushedAt = s.saved.last, s.saved.lastAt
 	s.next, s.lastArrival = s.saved.last+1, s.saved.lastAt
-	d.byID[s.id], d.byRef[s.ref] = s, s
 	r.shards[s.ref] = &recovered{s: s, seen: s.flushed}
+	r.enter(s)
 	return nil
 }
 

@@ -41,8 +41,6 @@ type recovery struct {
 	deleted map[uint32]bool
 	unnamed map[uint32]*unnamed // shards whose creation is lost
 
-	knownRefs uint32 // all lower ones are in the checkpoint, or deleted
-
 	mended   bool // a segment is not what it was
 	rebuilt  bool // there is no checkpoint to go by
 	unlinked bool // a journal file that a later one continues is missing
@@ -111,6 +109,7 @@ func (d *Disk) recover() error {
 	if err := r.replay(ck, chain); err != nil {
 		return err
 	}
+	r.dropNamesakes()
 	if r.rebuilt && d.cfg.Repair {
 		if err := r.keepOrphans(); err != nil {
 			return err
@@ -148,7 +147,7 @@ func (r *recovery) reported() error {
 // restore makes the shards of the checkpoint.
 func (r *recovery) restore(ck *checkpoint) error {
 	d := r.d
-	d.nextRef, r.knownRefs = ck.nextRef, ck.nextRef
+	d.nextRef = ck.nextRef
 	d.checkpoints = ck.number
 	for i := range ck.shards {
 		st := &ck.shards[i]
@@ -327,9 +326,33 @@ func (r *recovery) found(s *shard) error {
 		return err
 	}
 	r.shards[s.ref] = &recovered{s: s}
-	r.d.byRef[s.ref] = s
-	r.d.byID[s.id] = s
+	r.enter(s)
 	return nil
+}
+
+// enter makes a shard known. The checkpoint may have a later one of that ID already,
+// and the journal this one's deletion yet to come.
+func (r *recovery) enter(s *shard) {
+	d := r.d
+	d.byRef[s.ref] = s
+	if was := d.byID[s.id]; was == nil || was.ref < s.ref {
+		d.byID[s.id] = s
+	}
+}
+
+// dropNamesakes drops shards whose ID a later one has: what is missing is the
+// record of their deletion.
+func (r *recovery) dropNamesakes() {
+	d := r.d
+	for ref, s := range d.byRef {
+		if d.byID[s.id] != s {
+			delete(d.byRef, ref)
+			delete(r.shards, ref)
+			r.deleted[ref] = true
+			s.deleted = true
+			d.garbage = append(d.garbage, s)
+		}
+	}
 }
 
 // unnamed are records of a shard whose creation is lost with a hole in the journal.
@@ -348,11 +371,8 @@ func (u *unnamed) damage(ref uint32) DamagedError {
 }
 
 // nameless deals with a record whose shard is not known, behind a hole in the
-// journal. Its directory may say whose it is; else it is put aside.
+// journal. It may be deleted later on. If not, its directory may say whose it is; else it is put aside.
 func (r *recovery) nameless(fr frame, raw []byte) (*recovered, error) {
-	if fr.ref < r.knownRefs {
-		return nil, nil // the checkpoint knew of it: deleted since
-	}
 	if i, err := r.d.readIdentity(fr.ref); err == nil && r.d.byID[i.id] == nil {
 		s := r.d.newShard(fr.ref, i.id)
 		s.retention = i.retention

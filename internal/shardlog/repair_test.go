@@ -295,3 +295,47 @@ func TestLongHole(t *testing.T) {
 		t.Errorf("holes to %d, of %d bytes, %v", seen, n, err)
 	}
 }
+
+// What the journal does not have any more of such a shard is said by its reads, too.
+func TestLostGroupOfAShardWithoutRetention(t *testing.T) {
+	fs := vfs.NewCrash(1)
+	d := mustOpen(t, memConfig(fs))
+	s := mustCreate(t, d, "catalog", 0) // groups 1 and 2
+	for range 6 {
+		mustPut(t, d, s, 1, 100)
+	}
+	disk := fs.Kill()
+	d.Close()
+	f, err := disk.Open("/log/journal/000000.journal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(make([]byte, blockAlign), 5*blockAlign); err != nil { // the third record
+		t.Fatal(err)
+	}
+	f.Close()
+	cfg := memConfig(disk)
+	cfg.Repair = true
+	for range 2 {
+		d := mustOpen(t, cfg)
+		h, err := d.Shard("catalog")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b Batch
+		if err := h.Read(ctx, 0, 100, 1<<20, &b); err != nil || len(b.Records) != 2 || b.Next != 3 {
+			t.Errorf("%d records, next %d, %v", len(b.Records), b.Next, err)
+		}
+		var lost *DamagedError
+		if err := h.Read(ctx, 3, 100, 1<<20, &b); !errors.As(err, &lost) || lost.From != 3 || lost.To != 3 {
+			t.Errorf("at 3: %v", err)
+		}
+		if err := h.Read(ctx, 4, 100, 1<<20, &b); err != nil || len(b.Records) != 3 {
+			t.Errorf("behind it: %d records, %v", len(b.Records), err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		cfg.Repair = false
+	}
+}
