@@ -25,6 +25,7 @@ type hookedLog struct {
 	shardlog.Log
 	create atomic.Pointer[func(id shardlog.ID) error] // before each Create; its error stands for Create's
 	seal   atomic.Pointer[func(id shardlog.ID) error]
+	full   atomic.Bool  // every Append fails for want of space
 	trips  atomic.Int64 // Seals under way
 	most   atomic.Int64 // most Seals under way at once
 }
@@ -36,6 +37,16 @@ func (l *hookedLog) Create(ctx context.Context, id shardlog.ID, o shardlog.Optio
 		}
 	}
 	return l.Log.Create(ctx, id, o)
+}
+
+func (l *hookedLog) Append(ctx context.Context, puts []shardlog.Put) {
+	if !l.full.Load() {
+		l.Log.Append(ctx, puts)
+		return
+	}
+	for i := range puts {
+		puts[i].Err = shardlog.ErrNoSpace
+	}
 }
 
 func (l *hookedLog) Seal(ctx context.Context, s shardlog.Shard) (shardlog.Offset, error) {

@@ -71,7 +71,7 @@ func TestLargeRecordsAreNotStarved(t *testing.T) {
 					w.t.Fatal(err)
 				}
 				// Every ten seconds a client has a large record, and tries again ten times a second.
-				const seconds, large = 30, 3 << 20
+				const seconds, large = 11, 3 << 20
 				took, waits := 0, 0
 				for tick := range seconds * 100 {
 					took += w.accepts("s", small) * small
