@@ -88,7 +88,7 @@ func TestLargeRecordsAreNotStarved(t *testing.T) {
 					}
 					time.Sleep(10 * time.Millisecond)
 				}
-				if waits > 0 || took > (seconds+1)<<20 {
+				if waits > 0 || took > (seconds+1)<<20+large { // the last one may not be paid yet
 					w.t.Errorf("%d large records wait; %d bytes got in", waits, took)
 				}
 				if small > 1<<10 && took < (seconds-1)<<20 {
