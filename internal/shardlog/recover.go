@@ -33,6 +33,7 @@ type recovery struct {
 	d      *Disk
 	report DamageReport
 	holes  []string // where something of the journal could not be read, in order
+	passed int      // counts what could not be read: holes, and frames in them
 	notes  []string // of damage that lost nothing
 	shards map[uint32]*recovered
 	// By ref: shards that the journal deletes later on are none the worse for it.
@@ -59,7 +60,7 @@ type recovered struct {
 	s       *shard
 	checked bool   // its segments were verified up to their end
 	seen    uint64 // last offset in segments or in the journal so far
-	holes   int    // how many holes there were when it was seen
+	passed  int    // what recovery.passed was when it was seen
 	holed   bool   // there are holes among its records in memory
 }
 
@@ -76,8 +77,9 @@ func (d *Disk) recover() error {
 	none := ck == nil
 	switch {
 	case errors.Is(err, errCheckpoint):
-		r.note(fmt.Sprintf("both copies of the checkpoint are lost (%v): "+
-			"a repair finds the shards by their segments and what the journal still has; what was trimmed may be visible again", err))
+		r.note(fmt.Sprintf("both copies of the checkpoint are lost (%s): "+
+			"a repair finds the shards by their segments and what the journal still has; what was trimmed may be visible again",
+			strings.ReplaceAll(err.Error(), "\n", ", ")))
 		if !d.cfg.Repair {
 			return r.reported()
 		}
@@ -200,7 +202,7 @@ func (r *recovery) applyFrame(f *journalFile, fr frame, raw []byte) error {
 		return err
 	}
 	s := sh.s
-	if sh.holes < len(r.holes) && fr.seq > sh.seen+1 {
+	if sh.passed < r.passed && fr.seq > sh.seen+1 {
 		r.report.Ranges = append(r.report.Ranges, DamagedError{
 			Shard: s.id, From: Offset(sh.seen + 1), To: Offset(fr.seq - 1), Where: r.holes[len(r.holes)-1],
 		})
@@ -213,7 +215,7 @@ func (r *recovery) applyFrame(f *journalFile, fr frame, raw []byte) error {
 			sh.holed = true
 		}
 	}
-	sh.holes = len(r.holes)
+	sh.passed = r.passed
 	s.noteIn(f, fr.seq)
 	if fr.flags&flagEnd != 0 {
 		s.sealed, s.end = true, fr.seq
@@ -363,7 +365,7 @@ type unnamed struct {
 }
 
 func (u *unnamed) damage(ref uint32) DamagedError {
-	where := fmt.Sprintf("records of shard number %d: what says its name is lost", ref)
+	where := fmt.Sprintf("records of shard number %d, offsets %d to %d: what says its name is lost", ref, u.from, u.to)
 	if u.kept != "" {
 		where += ", copied to " + u.kept
 	}

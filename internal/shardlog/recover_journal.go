@@ -12,7 +12,10 @@ import (
 
 // hole says where something of the journal is lost: from there on, offsets that
 // are not met may have been.
-func (r *recovery) hole(where string) { r.holes = append(r.holes, where) }
+func (r *recovery) hole(where string) {
+	r.holes = append(r.holes, where)
+	r.passed++
+}
 
 // note says of damage that lost no records.
 func (r *recovery) note(where string) { r.notes = append(r.notes, where) }
@@ -65,7 +68,7 @@ func (r *recovery) replayFile(f *journalFile, group, bound uint64, bounded bool)
 		if !errors.As(err, &bad) {
 			return 0, err
 		}
-		salvage := append([]byte(nil), bad.payload...)
+		left := remains{block: k, payload: append([]byte(nil), bad.payload...)}
 		from := bad.at + int64(max(bad.size, blockAlign))
 		at, later, err := br.later(from, f.head.gen, group)
 		if err != nil {
@@ -83,7 +86,12 @@ func (r *recovery) replayFile(f *journalFile, group, bound uint64, bounded bool)
 			later++
 			at = max(at, from)
 		}
-		if err := r.damage(f, bad, salvage, at, group+1, later-1); err != nil {
+		if bad.size == 0 && at < f.size {
+			if left.payload, err = framesAt(br, bad.at+blockHeader, at); err != nil {
+				return 0, err
+			}
+		}
+		if err := r.damage(f, bad.at, at, left, group+1, later-1); err != nil {
 			return 0, err
 		}
 		group = later - 1
@@ -95,32 +103,106 @@ func (r *recovery) replayFile(f *journalFile, group, bound uint64, bounded bool)
 	return group, nil
 }
 
-// damage notes that groups from to to, in a file from bad on to end, cannot be
-// read, keeps a copy, and applies what single frames can be made out.
-func (r *recovery) damage(f *journalFile, bad *badBlock, salvage []byte, end int64, from, to uint64) error {
-	where := fmt.Sprintf("%s from %d to %d, groups %d to %d", f.name, bad.at, end, from, to)
-	r.hole(where)
-	if !r.d.cfg.Repair {
-		return nil
+// damage notes that groups first to last, in a file from at to end, cannot be
+// read, keeps a copy, and applies the frames that are left.
+func (r *recovery) damage(f *journalFile, at, end int64, left remains, first, last uint64) error {
+	r.hole(fmt.Sprintf("%s from %d to %d, groups %d to %d", f.name, at, end, first, last))
+	if r.d.cfg.Repair {
+		if err := r.quarantineJournal(f, at, end); err != nil {
+			return err
+		}
 	}
-	if err := r.quarantineJournal(f, bad.at, end); err != nil {
-		return err
-	}
-	for at := 0; at < len(salvage); {
-		fr, err := parseFrame(salvage[at:])
-		switch {
-		case err == nil:
-			if err := r.applyFrame(f, fr, salvage[at:at+fr.size]); err != nil {
-				return err
-			}
-			at += fr.size
-		case frameLength(salvage[at:]) > 0 && at+frameLength(salvage[at:]) <= len(salvage):
-			at += frameLength(salvage[at:]) // perhaps only its content is bad
-		default:
-			at = len(salvage)
+	for _, raw := range left.frames() {
+		if raw == nil {
+			r.passed++
+			continue
+		}
+		fr, err := sliceFrame(raw)
+		if err != nil {
+			return err
+		}
+		if err := r.applyFrame(f, fr, raw); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// remains are what is left of a damaged group: if its header is good all of its
+// payload, as it is now; else the good frames that it starts with.
+type remains struct {
+	block   block
+	payload []byte
+}
+
+// frames returns the good frames, in order, and nil for each bad one. Where frames
+// start is known up to the first bad one. Behind it that rests on lengths that may
+// be damaged, and one who chose what a record holds must not choose what is taken for a
+// frame; so they count only if the group's digest, which is of all places and
+// checksums, agrees.
+func (l *remains) frames() (list [][]byte) {
+	prefix, bad := -1, 0
+	var badAt int
+	var digest uint64
+	at := 0
+	for at < len(l.payload) {
+		n := frameLength(l.payload[at:])
+		if n == 0 || at+n > len(l.payload) {
+			break
+		}
+		raw := l.payload[at : at+n : at+n]
+		digest += mix(at, le.Uint32(raw))
+		if _, err := parseFrame(raw); err != nil {
+			if prefix < 0 {
+				prefix = len(list)
+			}
+			bad, badAt, raw = bad+1, at, nil
+		}
+		list = append(list, raw)
+		at += n
+	}
+	if prefix < 0 {
+		prefix = len(list)
+	}
+	if at == len(l.payload) && len(list) == int(l.block.count) {
+		if digest == l.block.digest {
+			return list
+		}
+		// Perhaps it is the checksum that is bad, and the frame is good.
+		if bad == 1 {
+			raw := l.payload[badAt : badAt+frameLength(l.payload[badAt:])]
+			crc := checksum(raw[4:])
+			if digest-mix(badAt, le.Uint32(raw))+mix(badAt, crc) == l.block.digest {
+				le.PutUint32(raw, crc)
+				list[prefix] = raw
+				return list
+			}
+		}
+	}
+	return append(list[:prefix], nil)
+}
+
+// framesAt reads the good frames that follow each other from a place on.
+func framesAt(br *blockReader, at, end int64) (all []byte, err error) {
+	for {
+		head, err := br.window(at, frameFixed)
+		if err != nil {
+			return nil, err
+		}
+		n := frameLength(head)
+		if n == 0 || at+int64(n) > end {
+			return all, nil
+		}
+		raw, err := br.window(at, n)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := parseFrame(raw); err != nil {
+			return all, nil
+		}
+		all = append(all, raw...)
+		at += int64(n)
+	}
 }
 
 func (r *recovery) quarantineJournal(f *journalFile, from, to int64) error {

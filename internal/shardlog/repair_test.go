@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rheostream/rheo/internal/vfs"
 )
@@ -337,5 +338,69 @@ func TestLostGroupOfAShardWithoutRetention(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg.Repair = false
+	}
+}
+
+// Of a damaged group all frames that are good are kept, and those that are not are named.
+func TestSalvageIsExact(t *testing.T) {
+	const group = 4 * blockAlign // with the offsets 3 to 7
+	frameAt := func(n int64) int64 { return group + blockHeader + n*(frameFixed+100) }
+	for _, c := range []struct {
+		name string
+		at   []int64 // bytes that are damaged
+		lost []Offset
+	}{
+		{"data of two records", []int64{frameAt(1) + 70, frameAt(3) + 70}, []Offset{4, 6}},
+		{"a checksum", []int64{frameAt(1)}, nil},
+		{"a length", []int64{frameAt(1) + offLength}, []Offset{4, 5, 6, 7}}, // where the next starts cannot be known
+		{"an offset", []int64{frameAt(1) + offSeq}, []Offset{4}},
+		{"a shard", []int64{frameAt(4) + offRef}, []Offset{7}},
+		{"the group's magic", []int64{group}, nil},
+		{"the group's checksum", []int64{group + 4}, nil},
+		{"the group's digest", []int64{group + 32}, nil},
+		{"the group's length", []int64{group + 40}, nil},
+		{"the group's header and a record", []int64{group + 40, frameAt(3) + 70}, []Offset{6, 7}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fs := vfs.NewCrash(1)
+			d := mustOpen(t, memConfig(fs))
+			s := mustCreate(t, d, "s", time.Hour)
+			mustPut(t, d, s, 2, 100)
+			mustPut(t, d, s, 5, 100)
+			mustPut(t, d, s, 2, 100)
+			disk := fs.Kill()
+			d.Close()
+			for _, at := range c.at {
+				if err := disk.FlipBit("/log/journal/000000.journal", 8*at); err != nil {
+					t.Fatal(err)
+				}
+			}
+			check := func(list []DamagedError) {
+				t.Helper()
+				var named []Offset
+				for _, e := range list {
+					if e.Shard == "s" {
+						named = append(named, offsets(e.From, e.To)...)
+					}
+				}
+				if !slices.Equal(named, c.lost) {
+					t.Errorf("named: %v", list)
+				}
+			}
+			cfg := memConfig(disk)
+			_, err := Open(cfg)
+			var report *DamageReport
+			if !errors.As(err, &report) {
+				t.Fatal(err)
+			}
+			check(report.Ranges)
+			cfg.Repair = true
+			d = mustOpen(t, cfg)
+			check(d.Damage())
+			want := slices.DeleteFunc(offsets(1, 9), func(at Offset) bool { return slices.Contains(c.lost, at) })
+			if got := readAll(t, d, "s"); !slices.Equal(got, want) {
+				t.Errorf("left: %v", got)
+			}
+		})
 	}
 }
