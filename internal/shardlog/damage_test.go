@@ -373,6 +373,8 @@ func TestDamage(t *testing.T) {
 			})
 			return slices.Concat(seqs...)
 		}, refuses},
+		{"format", closed, nothing(func(w *whole) { w.flip("/log/FORMAT", 3) }), refuses},
+		{"format, removed", closed, nothing(func(w *whole) { w.remove("/log/FORMAT") }), refuses},
 		{"journal, list of files", killed, nothing(func(w *whole) { w.flip("/log/journal.files", 22) }), refuses},
 		{"journal, list of files removed", killed, nothing(func(w *whole) { w.remove("/log/journal.files") }), opens},
 		{"journal, removed after a close", closed, nothing(func(w *whole) { w.remove("/log/journal/000000.journal") }), refuses},
