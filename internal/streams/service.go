@@ -72,6 +72,7 @@ type Service struct {
 	mu      sync.RWMutex
 	streams map[streamName]*stream // mu
 	byID    map[string]*stream     // mu
+	due     map[string]*stream     // mu; by id, those that want a step, now or later
 	busy    map[string]bool        // mu; stream ids that a lifecycle step works on
 	failing map[string]failure     // mu; streams whose last step failed
 }
@@ -143,6 +144,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		wake:    make(chan struct{}, 1),
 		streams: map[streamName]*stream{},
 		byID:    map[string]*stream{},
+		due:     map[string]*stream{},
 		busy:    map[string]bool{},
 		failing: map[string]failure{},
 	}
@@ -253,6 +255,11 @@ func (s *Service) apply(changes []catalog.Change) {
 		}
 	}
 	for st := range touched {
+		if st.due() != 0 {
+			s.due[st.id] = st
+		} else {
+			delete(s.due, st.id)
+		}
 		st.monitor()
 		st.route.Store(newRoute(st))
 		close(st.changed)
