@@ -156,7 +156,7 @@ func Open(cfg Config) (*Disk, error) {
 	d.arena = &arena{budget: cfg.MemoryBytes, slabBytes: slabBytes, room: room}
 	d.space = newSpaceWatch(d)
 	d.journal = &journal{
-		fs: cfg.FS, dir: filepath.Join(cfg.Dir, "journal"), log: cfg.Logger, filesMax: cfg.JournalFilesMax, ring: ring{},
+		fs: cfg.FS, dir: filepath.Join(cfg.Dir, "journal"), log: cfg.Logger, filesMax: cfg.JournalFilesMax, ring: ring{files: map[int]int64{}},
 		bytesMin: first, bytesMax: cfg.JournalFileBytes, nextUse: 1,
 		filled: func() { d.kick(d.keep) }, freed: &notifier{}, nospace: d.space.failed,
 	}

@@ -165,7 +165,7 @@ func (r *recovery) mendGap(s *shard, g *segment, h *handle, x gap, atEnd bool, a
 	for _, p := range fillings(x, have, atEnd) {
 		if p.raw != nil {
 			_, err = h.f.WriteAt(p.raw, end)
-			arrival = have.arrival
+			arrival = lastArrival(p.raw)
 			r.d.log.Warn("damaged records of a segment are restored from the journal",
 				"shard", s.id, "from", p.from, "to", p.to, "where", where)
 		} else {
@@ -180,6 +180,14 @@ func (r *recovery) mendGap(s *shard, g *segment, h *handle, x gap, atEnd bool, a
 	return end, arrival, nil
 }
 
+// lastArrival is the arrival of the last of some good frames.
+func lastArrival(raw []byte) (ms int64) {
+	for at := 0; at < len(raw); at += frameLength(raw[at:]) {
+		ms = int64(le.Uint64(raw[at+offArrival:]))
+	}
+	return ms
+}
+
 // filling is a part of what takes a gap's place: frames, or a hole if raw is nil.
 type filling struct {
 	raw      []byte
@@ -189,82 +197,88 @@ type filling struct {
 
 // fillings says what takes the place of a gap. They are as long as the gap, but at
 // the end of a segment, which may have been cut short, as long as they must be.
-func fillings(x gap, have journalFrames, atEnd bool) []filling {
+func fillings(x gap, have []filling, atEnd bool) []filling {
 	room := x.end - x.at
 	lost := []filling{{size: max(room, frameFixed), from: x.from, to: x.to}}
-	if len(have.raw) == 0 {
+	if len(have) == 0 {
 		return lost
 	}
-	found := filling{have.raw, int64(len(have.raw)), have.first, have.last}
-	if found.size == room {
-		return []filling{found}
+	size := int64(0)
+	for _, f := range have {
+		size += f.size
+	}
+	if size == room {
+		return have // every byte is back
 	}
 	var all []filling
-	used, hole := found.size, -1
-	if have.first > x.from {
-		hole = len(all)
-		used += frameFixed
-		all = append(all, filling{size: frameFixed, from: x.from, to: have.first - 1})
+	hole, next := -1, x.from
+	lose := func(to uint64) {
+		if next <= to {
+			hole = len(all)
+			size += frameFixed
+			all = append(all, filling{size: frameFixed, from: next, to: to})
+		}
 	}
-	all = append(all, found)
-	if have.last < x.to {
-		hole = len(all)
-		used += frameFixed
-		all = append(all, filling{size: frameFixed, from: have.last + 1, to: x.to})
+	for _, f := range have {
+		lose(f.from - 1)
+		all = append(all, f)
+		next = f.to + 1
 	}
+	lose(x.to)
 	switch {
-	case atEnd && used >= room:
+	case atEnd && size >= room:
 		return all
-	case hole < 0 || used > room:
+	case hole < 0 || size > room:
 		return lost // this cannot be what was there
 	}
-	all[hole].size += room - used
+	all[hole].size += room - size
 	return all
-}
-
-// journalFrames are frames of a shard, as the journal has them.
-type journalFrames struct {
-	raw         []byte
-	first, last uint64
-	arrival     int64 // of the last
 }
 
 var errEnough = errors.New("enough")
 
-// fromJournal collects the frames of a shard with offsets in [from, to], up to max bytes.
-func (r *recovery) fromJournal(ref uint32, from, to uint64, max int64) (have journalFrames, err error) {
-	for _, f := range r.live {
+// fromJournal collects the frames of a shard with offsets in [from, to], up to max
+// bytes: those that follow each other in one piece, and a new piece where the
+// journal may have lost some between.
+func (r *recovery) fromJournal(ref uint32, from, to uint64, max int64) (have []filling, err error) {
+	size, last, broken := int64(0), uint64(0), true
+	for i, f := range r.live {
+		broken = broken || i > 0 && f.head.prevUse != r.live[i-1].head.use
 		err := f.visit(func(fr frame, raw []byte) error {
-			if fr.ref != ref || fr.flags&flagControl != 0 || fr.seq < from || fr.seq > to || fr.seq <= have.last {
+			if fr.ref != ref || fr.flags&flagControl != 0 || fr.seq < from || fr.seq > to || fr.seq <= last {
 				return nil
 			}
-			if int64(len(have.raw)+len(raw)) > max {
+			if size += int64(len(raw)); size > max {
 				return errEnough
 			}
-			if len(have.raw) == 0 {
-				have.first = fr.seq
+			if len(have) == 0 || broken && fr.seq > last+1 {
+				have = append(have, filling{from: fr.seq})
 			}
-			have.raw, have.last, have.arrival = append(have.raw, raw...), fr.seq, fr.arrival
+			h := &have[len(have)-1]
+			h.raw, h.size, h.to = append(h.raw, raw...), h.size+int64(len(raw)), fr.seq
+			last, broken = fr.seq, false
 			return nil
-		})
+		}, func() { broken = true })
 		if err == errEnough {
 			return have, nil
 		}
 		if err != nil {
-			return have, err
+			return nil, err
 		}
 	}
 	return have, nil
 }
 
-// visit hands over all frames of the groups that count and can be read.
-func (f *liveFile) visit(each func(fr frame, raw []byte) error) error {
+// visit hands over all frames of the groups that count, and says where some of
+// them cannot be read.
+func (f *liveFile) visit(each func(fr frame, raw []byte) error, lost func()) error {
 	br := newBlockReader(f.f, f.size)
 	br.pos = max(br.pos, f.start)
 	for group := f.head.prevGroup + 1; group <= f.upTo; group++ {
 		_, payload, err := br.next(f.head.gen, group)
 		var bad *badBlock
 		if errors.As(err, &bad) {
+			lost()
 			at, later, err := br.later(bad.at+int64(max(bad.size, blockAlign)), f.head.gen, group)
 			if err != nil || later == 0 {
 				return err

@@ -50,22 +50,12 @@ func parseShardDir(name string) (ref uint32, ok bool) {
 
 // adopt takes a shard's segments for all that is known of it.
 func (r *recovery) adopt(s *shard) error {
-	d := r.d
 	if err := r.listSegments(s); err != nil {
 		return err
 	}
-	// All but the newest hold something: an empty one is of a roll that failed.
-	full := s.segments[:0]
-	for i, g := range s.segments {
-		if g.size == 0 && i+1 < len(s.segments) {
-			if err := d.fs.Remove(g.path); err != nil {
-				return err
-			}
-			continue
-		}
-		full = append(full, g)
+	if err := r.dropEmpty(s, math.MaxUint64); err != nil {
+		return err
 	}
-	s.segments = full
 	for i, g := range s.segments {
 		size, upTo := g.size, uint64(0)
 		if i+1 < len(s.segments) {

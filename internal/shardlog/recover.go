@@ -45,7 +45,8 @@ type recovery struct {
 	mended   bool // a segment is not what it was
 	rebuilt  bool // there is no checkpoint to go by
 	unlinked bool // a journal file that a later one continues is missing
-	ringNew  bool // the list of journal files must be written anew
+	ring     ring // what the list of journal files says
+	ringNew  bool // it must be written anew
 
 	headless []*journalFile // with damaged headers
 
@@ -73,7 +74,13 @@ func (d *Disk) recover() error {
 		d: d, shards: map[uint32]*recovered{}, missing: map[uint32]DamagedError{}, lost: map[uint32][]DamagedError{},
 		deleted: map[uint32]bool{}, unnamed: map[uint32]*unnamed{},
 	}
+	if err := r.readRing(); err != nil {
+		return err
+	}
 	ck, err := d.loadCheckpoint()
+	if ck == nil && err == nil && r.ring.checkpointed {
+		err = fmt.Errorf("%w: there is none, and there was", errCheckpoint)
+	}
 	none := ck == nil
 	switch {
 	case errors.Is(err, errCheckpoint):
@@ -456,7 +463,7 @@ func (r *recovery) finish(chain []*journalFile) error {
 	}
 	d.removeGarbage()
 	if r.ringNew {
-		if err := writeFile(d.fs, j.ringFile(), j.ring.encode()); err != nil {
+		if err := j.writeRing(); err != nil {
 			return err
 		}
 	}

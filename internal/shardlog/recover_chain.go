@@ -63,19 +63,24 @@ func (r *recovery) openJournal(ck *checkpoint) (chain []*journalFile, err error)
 	return chain, nil
 }
 
-// openFiles opens the files of the journal and compares them with the list of
-// those that must be there.
-func (r *recovery) openFiles() (good, unreadable []*journalFile, err error) {
+// readRing reads the list of files that must be there.
+func (r *recovery) readRing() (err error) {
 	j := r.d.journal
-	listed, err := j.readRing()
-	known := listed != nil
+	r.ring, err = j.readRing()
 	if errors.Is(err, errRing) {
 		r.note(fmt.Sprintf("%s: %v, so it cannot tell whether one is missing", j.ringFile(), err))
-		err = nil
+		r.ring = ring{}
+		return nil
 	}
-	if err != nil {
-		return nil, nil, err
-	}
+	j.ring.checkpointed = r.ring.checkpointed
+	return err
+}
+
+// openFiles opens the files of the journal and compares them with the list.
+func (r *recovery) openFiles() (good, unreadable []*journalFile, err error) {
+	j := r.d.journal
+	listed := r.ring.files
+	known := listed != nil
 	names, err := j.fs.List(j.dir)
 	if err != nil {
 		return nil, nil, err
@@ -103,6 +108,7 @@ func (r *recovery) openFiles() (good, unreadable []*journalFile, err error) {
 		f.size = size &^ (blockAlign - 1)
 		if must && size < want {
 			r.hole(fmt.Sprintf("%s is cut short: %d of %d bytes", f.name, size, want))
+			r.ringNew = true
 		}
 		switch {
 		case err != nil && !errors.Is(err, errFileHeader):
@@ -131,7 +137,7 @@ func (r *recovery) openFiles() (good, unreadable []*journalFile, err error) {
 			r.ringNew = true
 		}
 		j.files++
-		j.ring[f.num] = f.size
+		j.ring.files[f.num] = f.size
 	}
 	for num := range listed {
 		r.hole(filepath.Join(j.dir, journalName(num)) + " is missing")

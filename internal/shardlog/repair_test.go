@@ -245,22 +245,25 @@ func TestFillings(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		gap   gap
-		have  journalFrames
+		have  []filling
 		atEnd bool
 		want  string
 	}{
-		{"nothing in the journal", gap{100, 300, 5, 6}, journalFrames{}, false, "hole 5-6 of 200"},
-		{"all of it", gap{100, 300, 5, 6}, journalFrames{raw(200), 5, 6, 0}, false, "5-6 of 200"},
-		{"all bytes, and a gap in the offsets", gap{100, 300, 5, 9}, journalFrames{raw(200), 6, 8, 0}, false, "6-8 of 200"},
-		{"the rear part", gap{100, 300, 5, 6}, journalFrames{raw(100), 6, 6, 0}, false, "hole 5-5 of 100, 6-6 of 100"},
-		{"the front part", gap{100, 300, 5, 6}, journalFrames{raw(100), 5, 5, 0}, false, "5-5 of 100, hole 6-6 of 100"},
-		{"the middle", gap{100, 300, 5, 7}, journalFrames{raw(100), 6, 6, 0}, false, "hole 5-5 of 36, 6-6 of 100, hole 7-7 of 64"},
-		{"too much for what was there", gap{100, 300, 5, 7}, journalFrames{raw(190), 6, 6, 0}, false, "hole 5-7 of 200"},
-		{"too little, without an offset missing", gap{100, 300, 5, 6}, journalFrames{raw(150), 5, 6, 0}, false, "hole 5-6 of 200"},
-		{"gone", gap{300, 300, 5, 6}, journalFrames{}, true, "hole 5-6 of 36"},
-		{"gone, a part in the journal", gap{300, 300, 5, 8}, journalFrames{raw(150), 6, 7, 0}, true, "hole 5-5 of 36, 6-7 of 150, hole 8-8 of 36"},
-		{"cut in a record, all in the journal", gap{280, 300, 5, 6}, journalFrames{raw(150), 5, 6, 0}, true, "5-6 of 150"},
-		{"cut in a record", gap{280, 300, 5, 6}, journalFrames{}, true, "hole 5-6 of 36"},
+		{"nothing in the journal", gap{100, 300, 5, 6}, nil, false, "hole 5-6 of 200"},
+		{"all of it", gap{100, 300, 5, 6}, []filling{{raw(200), 200, 5, 6}}, false, "5-6 of 200"},
+		{"all bytes, and a gap in the offsets", gap{100, 300, 5, 9}, []filling{{raw(200), 200, 6, 8}}, false, "6-8 of 200"},
+		{"the rear part", gap{100, 300, 5, 6}, []filling{{raw(100), 100, 6, 6}}, false, "hole 5-5 of 100, 6-6 of 100"},
+		{"the front part", gap{100, 300, 5, 6}, []filling{{raw(100), 100, 5, 5}}, false, "5-5 of 100, hole 6-6 of 100"},
+		{"the middle", gap{100, 300, 5, 7}, []filling{{raw(100), 100, 6, 6}}, false, "hole 5-5 of 36, 6-6 of 100, hole 7-7 of 64"},
+		{"too much for what was there", gap{100, 300, 5, 7}, []filling{{raw(190), 190, 6, 6}}, false, "hole 5-7 of 200"},
+		{"too little, without an offset missing", gap{100, 300, 5, 6}, []filling{{raw(150), 150, 5, 6}}, false, "hole 5-6 of 200"},
+		{"two parts", gap{100, 300, 5, 9}, []filling{{raw(50), 50, 5, 6}, {raw(60), 60, 8, 9}}, false, "5-6 of 50, hole 7-7 of 90, 8-9 of 60"},
+		{"two parts that are all", gap{100, 300, 5, 9}, []filling{{raw(140), 140, 5, 6}, {raw(60), 60, 8, 9}}, false, "5-6 of 140, 8-9 of 60"},
+		{"cut, two parts", gap{280, 300, 5, 9}, []filling{{raw(50), 50, 5, 6}, {raw(60), 60, 8, 8}}, true, "5-6 of 50, hole 7-7 of 36, 8-8 of 60, hole 9-9 of 36"},
+		{"gone", gap{300, 300, 5, 6}, nil, true, "hole 5-6 of 36"},
+		{"gone, a part in the journal", gap{300, 300, 5, 8}, []filling{{raw(150), 150, 6, 7}}, true, "hole 5-5 of 36, 6-7 of 150, hole 8-8 of 36"},
+		{"cut in a record, all in the journal", gap{280, 300, 5, 6}, []filling{{raw(150), 150, 5, 6}}, true, "5-6 of 150"},
+		{"cut in a record", gap{280, 300, 5, 6}, nil, true, "hole 5-6 of 36"},
 	} {
 		var got []string
 		for _, f := range fillings(c.gap, c.have, c.atEnd) {

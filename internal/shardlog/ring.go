@@ -12,27 +12,35 @@ import (
 
 // The list of the journal's files, so that one that is gone or cut short is
 // noticed: the newest is named by no other. A file is in the list before anything is
-// written to it, and out of it before it is removed.
+// written to it, and out of it before it is removed. The list also says whether
+// there was a checkpoint, so that it is noticed when both copies are gone.
 //
-//	magic u64, crc u32, version u32, count u32, then for each file: number u32, size u64
+//	magic u64, crc u32, version u32, flags u32 (1: there was a checkpoint), count u32,
+//	then for each file: number u32, size u64
 const (
 	ringName    = "journal.files"
 	ringMagic   = 0x31474e524f454852 // "RHEORNG1"
 	ringVersion = 1
-	ringFixed   = 20
+	ringFixed   = 24
 )
 
-// ring is the size of each file by its number.
-type ring map[int]int64
+// ring is what the list says.
+type ring struct {
+	files        map[int]int64 // size by number
+	checkpointed bool
+}
 
-func (r ring) encode() []byte {
+func (r *ring) encode() []byte {
 	b := make([]byte, ringFixed)
 	le.PutUint64(b, ringMagic)
 	le.PutUint32(b[12:], ringVersion)
-	le.PutUint32(b[16:], uint32(len(r)))
-	for _, num := range slices.Sorted(maps.Keys(r)) {
+	if r.checkpointed {
+		le.PutUint32(b[16:], 1)
+	}
+	le.PutUint32(b[20:], uint32(len(r.files)))
+	for _, num := range slices.Sorted(maps.Keys(r.files)) {
 		b = le.AppendUint32(b, uint32(num))
-		b = le.AppendUint64(b, uint64(r[num]))
+		b = le.AppendUint64(b, uint64(r.files[num]))
 	}
 	le.PutUint32(b[8:], checksum(b[12:]))
 	return b
@@ -40,44 +48,44 @@ func (r ring) encode() []byte {
 
 var errRing = errors.New("the list of journal files is damaged")
 
-func decodeRing(b []byte) (ring, error) {
+func decodeRing(b []byte) (r ring, err error) {
 	if len(b) < ringFixed || le.Uint64(b) != ringMagic || checksum(b[12:]) != le.Uint32(b[8:]) {
-		return nil, errRing
+		return r, errRing
 	}
 	if v := le.Uint32(b[12:]); v != ringVersion {
-		return nil, fmt.Errorf("version %d of the list of journal files is newer than this program", v)
+		return r, fmt.Errorf("version %d of the list of journal files is newer than this program", v)
 	}
-	n := int(le.Uint32(b[16:]))
+	r = ring{files: map[int]int64{}, checkpointed: le.Uint32(b[16:])&1 != 0}
+	n := int(le.Uint32(b[20:]))
 	b = b[ringFixed:]
 	if len(b) != n*12 {
-		return nil, errRing
+		return r, errRing
 	}
-	r := ring{}
 	for ; len(b) > 0; b = b[12:] {
-		r[int(le.Uint32(b))] = int64(le.Uint64(b[4:]))
+		r.files[int(le.Uint32(b))] = int64(le.Uint64(b[4:]))
 	}
 	return r, nil
 }
 
 func (j *journal) ringFile() string { return filepath.Join(filepath.Dir(j.dir), ringName) }
 
-// readRing returns nil if there is no list: no file was made yet, or an older program made them.
-func (j *journal) readRing() (ring, error) {
+// readRing returns no files if there is no list: none was made yet, or an older program made them.
+func (j *journal) readRing() (r ring, err error) {
 	f, err := j.fs.Open(j.ringFile())
 	if errors.Is(err, errNotExist) {
-		return nil, nil
+		return r, nil
 	}
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	defer f.Close()
 	size, err := f.Size()
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	b := make([]byte, min(size, 1<<20))
 	if _, err := f.ReadAt(b, 0); err != nil && !isEOF(err) {
-		return nil, err
+		return r, err
 	}
 	return decodeRing(b)
 }
@@ -88,17 +96,35 @@ func (j *journal) list(num int, size int64) error {
 	j.ringMu.Lock()
 	defer j.ringMu.Unlock()
 	if size > 0 {
-		j.ring[num] = size
-		return writeFile(j.fs, j.ringFile(), j.ring.encode())
+		j.ring.files[num] = size
+		return j.writeRing()
 	}
-	less := maps.Clone(j.ring)
-	delete(less, num)
-	if err := writeFile(j.fs, j.ringFile(), less.encode()); err != nil {
-		return err
+	was := j.ring.files[num]
+	delete(j.ring.files, num)
+	err := j.writeRing()
+	if err != nil {
+		j.ring.files[num] = was
 	}
-	j.ring = less
-	return nil
+	return err
 }
+
+// checkpointed notes that there is a checkpoint, before a recovery depends on it.
+func (j *journal) checkpointed() error {
+	j.ringMu.Lock()
+	defer j.ringMu.Unlock()
+	if j.ring.checkpointed {
+		return nil
+	}
+	j.ring.checkpointed = true
+	err := j.writeRing()
+	if err != nil {
+		j.ring.checkpointed = false
+	}
+	return err
+}
+
+// writeRing is called with ringMu held, or by a recovery.
+func (j *journal) writeRing() error { return writeFile(j.fs, j.ringFile(), j.ring.encode()) }
 
 // writeFile replaces a file's content atomically and durably.
 func writeFile(fs vfs.FS, name string, b []byte) error {
