@@ -94,6 +94,8 @@ type stream struct {
 	route   atomic.Pointer[route]
 	spread  atomic.Uint64 // AUTO distribution: counts records
 	metrics atomic.Pointer[metrics.Stream]
+	// retaining is full while a call changes the retention.
+	retaining chan struct{}
 
 	// The rest is guarded by Service.mu.
 	shards    map[uint32]*shard
@@ -274,7 +276,7 @@ func (s *Service) apply(changes []catalog.Change) {
 func (s *Service) viewOf(id string) *stream {
 	st := s.byID[id]
 	if st == nil {
-		st = &stream{id: id, shards: map[uint32]*shard{}, consumers: map[string]*consumer{}, changed: make(chan struct{})}
+		st = &stream{id: id, shards: map[uint32]*shard{}, consumers: map[string]*consumer{}, retaining: make(chan struct{}, 1), changed: make(chan struct{})}
 		s.byID[id] = st
 	}
 	return st
