@@ -121,6 +121,7 @@ func (d *Disk) Create(ctx context.Context, id ID, o Options) (Shard, error) {
 	if err == nil {
 		g.wait(ctx) // it is created, whatever becomes of this
 	}
+	s.identifySoon()
 	return s, nil
 }
 

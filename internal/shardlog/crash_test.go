@@ -23,7 +23,8 @@ import (
 // again on the same disk. After each start all that was ever acknowledged, and all
 // that any reader ever saw, is there at the same offset, in order, once.
 //
-// RHEO_CRASH_CYCLES sets how many starts after a crash are tried.
+// RHEO_CRASH_CYCLES sets how many starts after a crash are tried, RHEO_CRASH_SEED
+// the first seed; alone, it tries that one only.
 
 func crashCycles(t *testing.T) int {
 	if s := os.Getenv("RHEO_CRASH_CYCLES"); s != "" {
@@ -196,7 +197,9 @@ func TestCrashes(t *testing.T) {
 	seed0 := uint64(1)
 	if s := os.Getenv("RHEO_CRASH_SEED"); s != "" {
 		seed0, _ = strconv.ParseUint(s, 10, 64)
-		cycles = perSeed
+		if os.Getenv("RHEO_CRASH_CYCLES") == "" {
+			cycles = perSeed
+		}
 	}
 	var left atomic.Int64
 	left.Store(int64(cycles))

@@ -334,6 +334,9 @@ func TestDamage(t *testing.T) {
 		{"journal, header and first group", killed, nothing(func(w *whole) {
 			w.on("/log/journal/000000.journal", func(f vfs.File) { f.WriteAt(make([]byte, 2*blockAlign), 0) })
 		}), refuses},
+		{"journal, header and the groups that name shards", killed, nothing(func(w *whole) {
+			w.on("/log/journal/000000.journal", func(f vfs.File) { f.WriteAt(make([]byte, 5*blockAlign), 0) })
+		}), refuses},
 		{"journal, header and first group of the newest", killed, func(w *whole) []Offset {
 			name := w.newest()
 			_, seqs := w.blocks(name)

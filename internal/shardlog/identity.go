@@ -8,9 +8,10 @@ import (
 )
 
 // Beside its segments a shard has a file that says whose they are: all else that
-// says so are the two copies of the checkpoint. It is made once, durable before
-// a checkpoint lets go of the journal's record of the creation, and read only
-// when both copies are lost. So the retention may be an older one.
+// says so are the two copies of the checkpoint, and before there is one the
+// journal. It is made with the shard, durable before a checkpoint lets go of
+// the journal's record of the creation, and read only when those are lost. So the
+// retention may be an older one.
 //
 //	magic u64, crc u32, version u32, ref u32, retention i64 (ns), length u8, id
 const (
@@ -68,6 +69,28 @@ func (s *shard) identify() error {
 	}
 	s.identified = true
 	return nil
+}
+
+// identifySoon writes the identity of a new shard without a sync, for the case that the
+// journal loses the shard's creation before there is a checkpoint. Best effort: identify does it well.
+func (s *shard) identifySoon() {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	s.mu.Lock()
+	i := identity{ref: s.ref, retention: s.retention, id: s.id}
+	gone := s.gone()
+	s.mu.Unlock()
+	dir := s.d.shardDir(s.ref)
+	if gone || s.identified || s.d.fs.MkdirAll(dir) != nil {
+		return
+	}
+	s.dirMade = true
+	f, err := s.d.fs.Create(filepath.Join(dir, identityName))
+	if err != nil {
+		return
+	}
+	f.WriteAt(i.encode(), 0)
+	f.Close()
 }
 
 // readIdentity reads what a shard's directory says of it.

@@ -29,8 +29,9 @@ func (r *recovery) listSegments(s *shard) error {
 			}
 		}
 		if name == identityName {
+			// Until a checkpoint names a segment it may not be durable.
 			i, err := d.readIdentity(s.ref)
-			s.identified = err == nil && i.id == s.id
+			s.identified = err == nil && i.id == s.id && s.saved.present
 		}
 		if !ok {
 			continue
