@@ -57,7 +57,7 @@ func (r *recovery) mendShard(s *shard) error {
 			return err
 		}
 		s.segments = slices.Insert(s.segments, 0, g)
-		n = 1
+		n, r.mended = 1, true
 	}
 	for i, g := range s.segments[:n] {
 		size, upTo := g.size, g.last

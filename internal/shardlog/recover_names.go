@@ -87,5 +87,5 @@ func (r *recovery) putAside(u *unnamed, ref uint32, raw []byte) (name string, si
 	if err == nil {
 		err = f.Sync()
 	}
-	return name, u.size + int64(len(raw)), errors.Join(err, f.Close(), r.d.fs.SyncDir(dir))
+	return name, u.size + int64(len(raw)), errors.Join(err, f.Close(), r.d.fs.SyncDir(dir), r.d.fs.SyncDir(r.d.cfg.Dir))
 }
