@@ -97,6 +97,7 @@ type stream struct {
 	metrics atomic.Pointer[metrics.Stream]
 	// retaining is full while a call changes the retention.
 	retaining chan struct{}
+	uneven    bool // a log did not follow the last change; of whoever filled retaining
 
 	// The rest is guarded by Service.mu.
 	shards    map[uint32]*shard
