@@ -14,7 +14,7 @@ const (
 	ballastBytesSmall = 1 << 20
 	smallDisk         = 16 << 30
 	reserveMax        = 1 << 30
-	lookBytes         = 1 << 20 // written to segments between two looks, at most
+	lookBytes         = 1 << 20 // taken in memory or written to segments between two looks, at most
 )
 
 // spaceWatch refuses records while the disk is (nearly) full. A ballast file
@@ -26,6 +26,7 @@ type spaceWatch struct {
 	free atomic.Int64
 
 	written atomic.Int64 // to segments, since the last look
+	used    atomic.Int64 // memory, at the last look
 
 	mu      sync.Mutex // guards all below
 	ballast bool       // the file is there
@@ -70,8 +71,18 @@ func (w *spaceWatch) reserve(total int64) int64 {
 }
 
 // need is how many bytes must be free for records to be accepted: the reserve,
-// and a place in segments for all that is in memory.
-func (w *spaceWatch) need(total int64) int64 { return w.reserve(total) + w.d.arena.used.Load() }
+// and a place in segments for all that is in memory, or will be before the next look.
+func (w *spaceWatch) need(total int64) int64 {
+	return w.reserve(total) + w.d.arena.used.Load() + int64(w.d.arena.slabBytes)
+}
+
+// refuses tells whether records are refused. It looks when memory has grown.
+func (w *spaceWatch) refuses() bool {
+	if w.d.arena.used.Load()-w.used.Load() >= lookBytes {
+		w.look()
+	}
+	return w.full.Load()
+}
 
 // room tells whether n bytes more than are needed are free.
 func (w *spaceWatch) room(n int64) bool {
@@ -96,6 +107,7 @@ func ballastFor(total int64) int64 {
 // look compares the free space with what is needed.
 func (w *spaceWatch) look() {
 	w.written.Store(0)
+	w.used.Store(w.d.arena.used.Load())
 	free, total, err := w.d.fs.Usage(w.d.cfg.Dir)
 	if err != nil {
 		return // not every file system can say; a full one then shows by its errors
