@@ -102,6 +102,11 @@ func (r *Registry) Gauge(name, help string, value func() float64) {
 	r.prom.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 }
 
+// Counter is Gauge for a number that only grows while the program runs.
+func (r *Registry) Counter(name, help string, value func() float64) {
+	r.prom.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
+}
+
 // An Operation counts the calls of one API operation.
 type Operation struct {
 	ok      prometheus.Counter
