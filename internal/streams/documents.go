@@ -62,6 +62,9 @@ type reshardDoc struct {
 	Merge  *mergeDoc `json:",omitempty"`
 	Target int       `json:",omitempty"`
 	Hot    []uint32  `json:",omitempty"` // on-demand: shards to split in the middle
+	// Peak is how many shards are open at most on the way to Target: what the
+	// account's quota has to have room for.
+	Peak int `json:",omitempty"`
 }
 
 type splitDoc struct {

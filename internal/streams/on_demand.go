@@ -100,7 +100,9 @@ func (s *Service) scaleStream(st *stream, hot []*shard, bytesPerSec int64, known
 			}
 			c.doc.Reshard = &reshardDoc{Hot: indexes(hot)}
 		case shrink:
-			c.doc.Reshard = &reshardDoc{Target: max(onDemandShards, int(c.doc.WarmMiBps), (open+1)/2)}
+			// Not held to the quota: it gives shards back.
+			target := max(onDemandShards, int(c.doc.WarmMiBps), (open+1)/2)
+			c.doc.Reshard = &reshardDoc{Target: target, Peak: mostOpen(rangesOf(st.route.Load().shards), target)}
 		default:
 			return nil
 		}

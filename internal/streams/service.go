@@ -511,11 +511,11 @@ func (s *Service) quota(account, region string) quota {
 			q.onDemand++
 		}
 		open := len(st.route.Load().shards)
-		if r := d.Reshard; r != nil { // what it will have
+		if r := d.Reshard; r != nil { // what it will have on the way
 			if r.Split != nil {
 				open++
 			}
-			open = max(open+len(r.Hot), r.Target)
+			open = max(open+len(r.Hot), r.Target, r.Peak)
 		}
 		q.openShards += open
 	}

@@ -173,14 +173,20 @@ func (s *Service) UpdateStreamWarmThroughput(ctx context.Context, in *kinesis.Up
 // warmUp makes a change that gives the stream a shard per MiB/s.
 func (s *Service) warmUp(c *change, st *stream, mibps int32) error {
 	c.doc.WarmMiBps = mibps
-	more := int(mibps) - len(st.route.Load().shards)
+	open := rangesOf(st.route.Load().shards)
+	more := int(mibps) - len(open)
 	if more <= 0 {
 		return nil
 	}
-	if err := s.shardQuota(s.quota(c.doc.Account, c.doc.Region), c.doc.Account, c.doc.Region, more); err != nil {
+	q := s.quota(c.doc.Account, c.doc.Region)
+	if err := s.shardQuota(q, c.doc.Account, c.doc.Region, more); err != nil {
+		return err // before anything is planned for a number out of all bounds
+	}
+	peak := mostOpen(open, int(mibps))
+	if err := s.shardQuota(q, c.doc.Account, c.doc.Region, peak-len(open)); err != nil {
 		return err
 	}
-	c.doc.Reshard = &reshardDoc{Target: int(mibps)}
+	c.doc.Reshard = &reshardDoc{Target: int(mibps), Peak: peak}
 	c.doc.Status, c.doc.Due = kinesis.StreamStatusUpdating, s.now().Add(s.cfg.Transition).UnixMilli()
 	return s.touchAccount(c, c.doc.Account, c.doc.Region)
 }
