@@ -62,6 +62,9 @@ func (s *Service) setRetention(ctx context.Context, name, arn *string, hours int
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	// From here on whether or not the caller stays: a change of the document that
+	// comes to be although he gave up has to come to the logs too.
+	ctx = context.WithoutCancel(ctx)
 	err = s.update(ctx, st, func(c *change) error {
 		if err := active(c.doc); err != nil {
 			return err
@@ -76,8 +79,8 @@ func (s *Service) setRetention(ctx context.Context, name, arn *string, hours int
 	if err != nil {
 		return err
 	}
-	// The document leads, and the logs follow though the caller may be gone.
-	return s.retain(context.WithoutCancel(ctx), st, time.Duration(hours)*time.Hour)
+	// The document leads, and the logs follow.
+	return s.retain(ctx, st, time.Duration(hours)*time.Hour)
 }
 
 // retain has the logs of a stream's shards keep their records for so long. One

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -99,6 +100,25 @@ func TestRetentionOfManyShards(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The change is carried out also when its caller has gone meanwhile: document and
+// logs must not tell different times.
+func TestRetentionWithoutItsCaller(t *testing.T) {
+	w := newWorld(t, Config{Limits: -1})
+	w.create("s", 3)
+	ctx, leave := context.WithCancel(w.ctx())
+	defer leave()
+	w.setRetention(ctx, new("s"), nil, 48, func(int32) error { leave(); return nil })
+	st := w.byStream("s")
+	if got := st.doc.Load().RetentionHours; got != 48 {
+		t.Errorf("the document says %d hours", got)
+	}
+	for _, sh := range st.shards {
+		if got := sh.log.Info().Retention; got != 48*time.Hour {
+			t.Errorf("the log of shard %d says %s", sh.index, got)
+		}
+	}
 }
 
 // A log that fails to follow does not keep the others from it, and follows
