@@ -105,7 +105,7 @@ var settings = []*Setting{
 			c.MetricsOpen = v == "open"
 			return nil
 		}},
-	{Name: "tls-names", Help: "further host names in the server's certificate and accepted in open mode, separated by commas",
+	{Name: "tls-names", Help: "further host names in the server's certificate, and that unsigned requests may call it by, separated by commas",
 		set: func(c *Config, v string) error { c.Names = fields(v); return nil }},
 	{Name: "origins", Help: "web origins whose pages may call the API, separated by commas",
 		Also: []Alias{{"EXTRA_CORS_ALLOWED_ORIGINS", nil}},

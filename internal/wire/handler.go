@@ -34,7 +34,7 @@ type HandlerConfig struct {
 	// MetricsOpen shows /metrics to all who reach the port, not to this machine
 	// alone. In open mode, where nobody else should reach it, it changes nothing.
 	MetricsOpen bool
-	Hosts       []string     // in open mode: host names beside loopback; "*.example.com" too
+	Hosts       []string     // names beside loopback that requests without a signature may call us by; "*.example.com" too
 	Origins     []string     // pages that may call: "http://localhost:3000"
 	Version     string       // of the program, for health
 	Log         *slog.Logger // discarded if nil
