@@ -158,6 +158,8 @@ func logID(streamID string, index uint32) shardlog.ID {
 	return shardlog.ID(fmt.Sprintf("%s%d", logPrefix(streamID), index))
 }
 
+func isLogID(id shardlog.ID) bool { return strings.HasPrefix(string(id), "kinesis/") }
+
 // logPrefix begins the names of all logs of a stream.
 func logPrefix(streamID string) string { return "kinesis/" + streamID + "/" }
 

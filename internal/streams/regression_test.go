@@ -12,6 +12,8 @@ import (
 
 	"github.com/rheostream/rheo/internal/api"
 	"github.com/rheostream/rheo/internal/api/kinesis"
+	"github.com/rheostream/rheo/internal/blob"
+	"github.com/rheostream/rheo/internal/catalog"
 	"github.com/rheostream/rheo/internal/shardlog"
 )
 
@@ -342,5 +344,47 @@ func TestQuotaUnderConcurrency(t *testing.T) {
 	out, err := w.DescribeLimits(w.ctx(), &kinesis.DescribeLimitsInput{})
 	if err != nil || *out.OpenShardCount != 13 {
 		t.Errorf("%d open shards, %v", *out.OpenShardCount, err)
+	}
+}
+
+// A log full of records beside a catalog that knows nothing is a lost catalog, not leftovers.
+func TestCatalogLost(t *testing.T) {
+	w := newWorld(t, Config{Limits: -1})
+	w.create("s", 2)
+	w.put("s", "k", "kept")
+	w.Service.Close()
+	w.cat.Close()
+	sh, err := w.log.Shard(catalog.ShardID)
+	if err == nil {
+		err = w.log.Delete(w.ctx(), sh)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := blob.OpenDir(w.fs, "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.cfg.Catalog, err = catalog.Open(w.ctx(), catalog.Config{Log: w.log, Blobs: blobs}); err != nil {
+		t.Fatal(err)
+	}
+	w.stop = func() { w.cfg.Catalog.Close(); w.log.Close() }
+	for _, repair := range []bool{false, true} {
+		w.cfg.Repair = repair
+		if s, err := New(w.ctx(), w.cfg); err == nil {
+			s.Close()
+			t.Fatalf("started without a catalog, repair %v", repair)
+		} else if !strings.Contains(err.Error(), "the catalog is lost") {
+			t.Error(err)
+		}
+	}
+	held := 0
+	for _, sh := range w.log.Shards() {
+		if isLogID(sh.ID()) && sh.Info().Next > 1 {
+			held++
+		}
+	}
+	if held != 1 {
+		t.Errorf("%d shards hold records", held)
 	}
 }
