@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rheostream/rheo/internal/api"
 	"github.com/rheostream/rheo/internal/api/kinesis"
 )
 
@@ -34,7 +35,8 @@ func TestShardFiltersAsTimePasses(t *testing.T) {
 			}
 			ids := []string{}
 			for _, sh := range out.Shards {
-				ids = append(ids, strings.TrimLeft(strings.TrimPrefix(*sh.ShardId, "shardId-"), "0"))
+				index, _ := parseShardID(*sh.ShardId)
+				ids = append(ids, fmt.Sprint(index))
 			}
 			return fmt.Sprint(ids)
 		}
@@ -46,7 +48,7 @@ func TestShardFiltersAsTimePasses(t *testing.T) {
 				}
 			}
 		}
-		const parent, children, all = "[]", "[1 2]", "[ 1 2]" // shard 0 is an empty text
+		const parent, children, all = "[0]", "[1 2]", "[0 1 2]"
 		check("just split", map[kinesis.ShardFilterType]string{"AT_TRIM_HORIZON": parent, "FROM_TRIM_HORIZON": all, "AT_LATEST": children, "AT_TIMESTAMP": parent, "FROM_TIMESTAMP": all}, began.Add(-time.Hour))
 		check("just split", map[kinesis.ShardFilterType]string{"AT_TIMESTAMP": parent, "FROM_TIMESTAMP": all}, began.Add(30*time.Minute))
 		check("just split", map[kinesis.ShardFilterType]string{"AT_TIMESTAMP": children, "FROM_TIMESTAMP": children}, time.Now())
@@ -144,4 +146,41 @@ func TestPeakIsForgotten(t *testing.T) {
 			t.Errorf("%d shards a day after the peak was forgotten", n)
 		}
 	})
+}
+
+// Five consumers of a stream may be in CREATING; the next has to wait for one of them.
+func TestConsumersInCreating(t *testing.T) {
+	inTime(t, Config{Limits: -1, Transition: time.Minute}, func(w *world) {
+		w.create("s", 1)
+		w.advance(2 * time.Minute)
+		for i := range 5 {
+			w.register("s", fmt.Sprint("c", i))
+		}
+		another := func() error {
+			_, err := w.RegisterStreamConsumer(w.ctx(), &kinesis.RegisterStreamConsumerInput{StreamARN: new(arnOf("s")), ConsumerName: new("another")})
+			return err
+		}
+		wantCode(t, another(), "LimitExceededException")
+		w.advance(2 * time.Minute)
+		if err := another(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A NextToken is of no use in another account or region.
+func TestNextTokenOfAnotherTenant(t *testing.T) {
+	w := newWorld(t, Config{Limits: -1})
+	w.create("s", 3)
+	out, err := w.ListShards(w.ctx(), &kinesis.ListShardsInput{StreamName: new("s"), MaxResults: new(int32(1))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, caller := range []*api.Caller{{Account: "111111111111", Region: "eu-central-1"}, {Account: "123456789012", Region: "us-east-1"}} {
+		_, err := w.ListShards(api.WithCaller(t.Context(), caller), &kinesis.ListShardsInput{NextToken: out.NextToken})
+		wantCode(t, err, "InvalidArgumentException")
+	}
+	if _, err := w.ListShards(w.ctx(), &kinesis.ListShardsInput{NextToken: out.NextToken}); err != nil {
+		t.Error(err)
+	}
 }
