@@ -17,6 +17,12 @@ const (
 	peakLifetime = 30 * 24 * time.Hour
 )
 
+// divisibleFrom is a millionth of the hash space. A shard that is narrower and
+// still hot after so many halvings is so by one key, which no split can divide.
+var divisibleFrom = hashKey{hi: 1 << 44}
+
+func (d *shardDoc) divisible() bool { return !d.End.sub(d.Start).less(divisibleFrom) }
+
 // scaleOnDemand splits and merges the shards of on-demand streams by traffic.
 func (s *Service) scaleOnDemand() {
 	tick := time.NewTicker(scaleEvery)
@@ -64,7 +70,7 @@ func (s *Service) scaleOnce(last map[*shard]usageMark, period time.Duration) map
 			n := float64(now.records-was.records) / period.Seconds()
 			b = max(b, n*writeBytesPerSec/writeRecordsPerSec) // many records count as many bytes do
 			bytesPerSec += int64(b)
-			if b > splitAbove*s.shardBytesPerSec() {
+			if b > splitAbove*s.shardBytesPerSec() && sh.doc.Load().divisible() {
 				hot = append(hot, sh)
 			}
 		}

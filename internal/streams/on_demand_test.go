@@ -128,6 +128,22 @@ func TestOnDemandStopsAtTheQuota(t *testing.T) {
 }
 
 // AUTO places records evenly, whatever their keys, also while shards come and go.
+// One hot key does not take the account's whole quota of shards: no split divides it.
+func TestOnDemandLeavesAHotKey(t *testing.T) {
+	inTime(t, Config{}, func(w *world) {
+		w.createOnDemand("s")
+		w.load("s", "0", 700<<10, time.Hour)
+		n := w.open("s")
+		if n < 8 || n > 4+20 {
+			w.t.Errorf("%d shards after an hour of one hot key", n)
+		}
+		w.load("s", "0", 700<<10, 10*time.Minute)
+		if m := w.open("s"); m != n {
+			w.t.Errorf("%d shards, and then %d", n, m)
+		}
+	})
+}
+
 func TestAutoDistributionIsEven(t *testing.T) {
 	w := newWorld(t, Config{Limits: -1})
 	w.createOnDemand("s")
