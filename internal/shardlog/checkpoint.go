@@ -204,7 +204,7 @@ func (d *Disk) checkpoint() error {
 	c.number = d.checkpoints
 	b := c.encode()
 	for _, name := range []string{checkpointCopy, checkpointName} {
-		if err := d.writeFile(filepath.Join(d.cfg.Dir, name), b); err != nil {
+		if err := writeFile(d.fs, filepath.Join(d.cfg.Dir, name), b); err != nil {
 			d.space.failed(err)
 			return err
 		}

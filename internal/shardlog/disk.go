@@ -206,7 +206,7 @@ func (d *Disk) checkFormat() error {
 			return err
 		}
 		if len(names) == 0 {
-			return d.writeFile(name, []byte(formatText))
+			return writeFile(d.fs, name, []byte(formatText))
 		}
 		problem = name + " is missing beside journal files"
 	case err != nil:
@@ -233,12 +233,7 @@ func (d *Disk) checkFormat() error {
 		return &DamageReport{Ranges: []DamagedError{e}}
 	}
 	d.damaged(e)
-	return d.writeFile(name, []byte(formatText))
-}
-
-// writeFile replaces a file's content atomically and durably.
-func (d *Disk) writeFile(name string, b []byte) error {
-	return writeFile(d.fs, name, b)
+	return writeFile(d.fs, name, []byte(formatText))
 }
 
 // start sets the log's goroutines going; Close stops them in reverse.

@@ -128,7 +128,10 @@
 // # Deviations
 //
 // The journal grows by reserving blocks, not by writing zeros: it grows just when
-// the disk is busy. A file's first round is slower for it (0.7 of the rate), later ones are not.
+// the disk is busy. A file's first round is slower for it, later ones are not. Groups
+// go past the page cache where the system can (vfs.File.Direct), and what a flush
+// writes to a segment goes on to the disk at once (WriteOut), so that a
+// checkpoint's syncs find little to do and do not hold up the journal's.
 // Groups are cut at 4 MiB, a slab, not 8. A segment's name has its arrival bound too.
 //
 // BUG: The dedup table of idempotent producers is not here yet: marks are stored and

@@ -63,7 +63,7 @@ func (s *shard) identify() error {
 	s.mu.Lock()
 	i := identity{ref: s.ref, retention: s.retention, id: s.id}
 	s.mu.Unlock()
-	if err := s.d.writeFile(filepath.Join(s.d.shardDir(s.ref), identityName), i.encode()); err != nil {
+	if err := writeFile(s.d.fs, filepath.Join(s.d.shardDir(s.ref), identityName), i.encode()); err != nil {
 		s.d.space.failed(err)
 		return fmt.Errorf("cannot write whose segments those of shard %s are: %w", s.id, err)
 	}
