@@ -30,6 +30,9 @@ var rewrite = flag.Bool("rewrite", false, "write what the server answers into te
 //
 //	server limits=aws transition=1h shards=10 on-demand=2 memory=160MiB streams=a:2,b:1
 //
+// A later "server" stops the one before it; with "dir" in both they have the same
+// data.
+//
 // Every other paragraph is a call, and below it what is answered:
 //
 //	PutRecord {"StreamName": "s", "PartitionKey": "k", "Data": "YQ=="}
@@ -73,12 +76,34 @@ func TestEveryOperationHasItsScript(t *testing.T) {
 	}
 }
 
+// Every operation on a stream is played in each of its states, but those that
+// nobody could call before it is ACTIVE for the first time.
+func TestEveryOperationInEveryState(t *testing.T) {
+	ofAccounts := []string{"DescribeAccountSettings", "UpdateAccountSettings", "DescribeLimits"}
+	for _, state := range []string{"creating", "updating", "deleting"} {
+		text, err := os.ReadFile("testdata/api/states-" + state + ".txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range call.Kinesis {
+			if strings.Contains(row.Op, "Channel") || strings.Contains(row.Op, "Queue") || slices.Contains(ofAccounts, row.Op) ||
+				state == "creating" && (row.Op == "GetRecords" || row.Op == "SubscribeToShard") {
+				continue
+			}
+			if !bytes.Contains(text, []byte("\n"+row.Op+" ")) {
+				t.Errorf("%s is not called while a stream is %s", row.Op, strings.ToUpper(state))
+			}
+		}
+	}
+}
+
 type script struct {
 	t       *testing.T
 	srv     *rheo.Server
 	vars    map[string]string
 	account string
 	region  string
+	dir     string // of servers that keep their data
 }
 
 func play(t *testing.T, file string) {
@@ -176,6 +201,11 @@ func (s *script) start(options string) {
 		name, value, _ := strings.Cut(o, "=")
 		var err error
 		switch name {
+		case "dir":
+			if s.dir == "" {
+				s.dir = s.t.TempDir()
+			}
+			c.Dir, c.HTTP1Port = s.dir, -1
 		case "limits":
 			c.Limits, err = call.ParseLimits(value)
 		case "transition":
@@ -198,6 +228,11 @@ func (s *script) start(options string) {
 			s.t.Fatalf("option %s", o)
 		}
 		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if s.srv != nil {
+		if err := s.srv.Close(); err != nil {
 			s.t.Fatal(err)
 		}
 	}

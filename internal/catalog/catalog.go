@@ -24,11 +24,11 @@
 //
 // One goroutine applies commands, each to a state of its own; what readers get
 // is a copy that shares all unchanged parts (a copy-on-write B-tree) and is
-// never changed again. So readers take no lock, and wait neither for a commit's
-// sync nor for a snapshot. A command's changes are told to the watchers first
-// and then shown to readers: whoever reads a version here and then looks at a
-// view that a watcher keeps sees that version there, or a later one, in which
-// case the commit that expects the version is refused.
+// never changed again. So a list, however long, and a snapshot hold up nothing,
+// and readers never wait for a sync: only, where they ask at that moment, for
+// the one command that is being applied. That they do wait for, until all
+// watchers have been told, so that the catalog and the views that watchers keep
+// are of one moment, whichever of them is looked at first.
 //
 // Snapshots are blobs named by their offset, written at a clean stop, when
 // enough was logged since the last, and every few minutes if anything was; so
@@ -83,11 +83,11 @@ type Catalog struct {
 	done    chan struct{} // closed when no command is applied any more
 	work    sync.WaitGroup
 
-	shown    atomic.Pointer[State] // what readers see: the state after some command, never changed
-	logged   atomic.Int64          // bytes of commands applied since Open, by which snapshots are paced
-	progress chan struct{}         // there is more of them
+	logged   atomic.Int64  // bytes of commands applied since Open, by which snapshots are paced
+	progress chan struct{} // there is more of them
 
-	mu       sync.Mutex
+	mu       sync.RWMutex
+	shown    *State                  // mu; what readers see: the state after some command, itself never changed
 	watchers []watcher               // mu
 	pending  map[[16]byte]chan error // mu; commands of this process that await their own application
 	failed   error                   // mu; the log could not be read: nothing can be committed any more
@@ -153,12 +153,12 @@ func (c *Catalog) restore(ctx context.Context) error {
 	if first > nextOffset(st.offset) && next > nextOffset(st.offset) {
 		err := fmt.Errorf("catalog: the log starts at %d, but the newest readable snapshot ends at %d: what is between is missing", first, st.offset)
 		if wrong != nil {
-			err = fmt.Errorf("%w, because of %w", err, wrong)
+			err = fmt.Errorf("%w (%w)", err, wrong)
 		}
 		return fmt.Errorf("%w. %s", err, mend)
 	}
 	c.state = st
-	c.shown.Store(st.copy())
+	c.shown = st.copy()
 	var b shardlog.Batch
 	for nextOffset(c.state.offset) < c.shard.Info().Next {
 		if err := c.applyNext(ctx, &b); err != nil {
@@ -192,30 +192,37 @@ func (c *Catalog) Close() {
 	})
 }
 
+// now is the state after the last command.
+func (c *Catalog) now() *State {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.shown
+}
+
 // Get reads a document. The bytes must not be changed.
 func (c *Catalog) Get(key string) (doc []byte, version uint64, ok bool) {
-	d, ok := c.shown.Load().docs.Get(key)
+	d, ok := c.now().docs.Get(key)
 	return d.Doc, d.Version, ok
 }
 
 // List reads the documents whose keys start with prefix, in key order.
-func (c *Catalog) List(prefix string) []Change { return c.shown.Load().list(prefix) }
+func (c *Catalog) List(prefix string) []Change { return c.now().list(prefix) }
 
 // Scan goes through the documents whose keys start with prefix and sort after
 // the key after, in key order, all as of one moment. Its cost is that of the
 // documents taken, not of those there are.
 func (c *Catalog) Scan(prefix, after string) iter.Seq[Change] {
-	return c.shown.Load().scan(prefix, after)
+	return c.now().scan(prefix, after)
 }
 
 // Watch calls fn with all documents under prefix and then, in the order of the
 // log, with those that each command changed, in key order. fn runs before
-// readers see the change and Commit returns to whoever issued the command, holds
-// up all other commands, and must not call the catalog.
+// Commit returns to whoever issued the command, holds up all other commands and
+// readers, and must not call the catalog.
 func (c *Catalog) Watch(prefix string, fn func([]Change)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if all := c.List(prefix); len(all) > 0 {
+	if all := c.shown.list(prefix); len(all) > 0 {
 		fn(all)
 	}
 	c.watchers = append(c.watchers, watcher{prefix, fn})
@@ -313,14 +320,15 @@ func (c *Catalog) applyNext(ctx context.Context, b *shardlog.Batch) error {
 		c.logged.Add(int64(len(r.Data)))
 	}
 	if len(b.Records) == 0 && b.Next > from { // offsets without records, as failed groups leave
+		c.mu.Lock()
 		c.state.offset = uint64(b.Next) - 1
-		c.shown.Store(c.state.copy())
+		c.shown = c.state.copy()
+		c.mu.Unlock()
 	}
 	return nil
 }
 
-// apply applies a command, tells the watchers, shows it to readers and answers
-// its issuer, in this order.
+// apply applies a command, tells the watchers, shows it to readers and answers its issuer.
 func (c *Catalog) apply(offset uint64, cmd command) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -330,7 +338,7 @@ func (c *Catalog) apply(offset uint64, cmd command) {
 			w.fn(mine)
 		}
 	}
-	c.shown.Store(c.state.copy())
+	c.shown = c.state.copy()
 	if ch, ok := c.pending[cmd.id]; ok {
 		delete(c.pending, cmd.id)
 		ch <- err

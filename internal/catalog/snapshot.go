@@ -81,14 +81,16 @@ func decodeState(b []byte) (*State, error) {
 		}
 		return 1<<32 - 1 // longer than anything left: the next take fails
 	}
-	for range count {
-		key := take(u32())
+	last := ""
+	for i := range count {
+		key := string(take(u32()))
 		ver := take(8)
 		doc := take(u32())
-		if key == nil || ver == nil || doc == nil {
+		if ver == nil || doc == nil || i > 0 && key <= last {
 			return nil, errDamaged
 		}
-		s.docs.Set(string(key), Doc{binary.LittleEndian.Uint64(ver), doc})
+		s.docs.Load(key, Doc{binary.LittleEndian.Uint64(ver), doc}) // as Set, for keys in order
+		last = key
 	}
 	if len(rest) != 0 {
 		return nil, errDamaged
@@ -128,7 +130,7 @@ func (c *Catalog) snapshotLoop(ctx context.Context) {
 func (c *Catalog) snapshot(ctx context.Context) error {
 	// If this fails, it is not tried again before as much more was logged.
 	c.covered = c.logged.Load()
-	state := c.shown.Load() // reaches at least as far
+	state := c.now() // reaches at least as far
 	snap := state.encode()
 	c.snapshotBytes = int64(len(snap))
 	if err := c.cfg.Blobs.Put(ctx, snapshotName(state.offset), bytes.NewReader(snap)); err != nil {
@@ -201,7 +203,10 @@ func (c *Catalog) loadSnapshot(ctx context.Context) (st *State, newest uint64, w
 		}
 		c.cfg.Logger.Error("cannot use a catalog snapshot; the one before it and the log have to do", "err", err)
 		c.bad[s.name] = true
-		wrong = errors.Join(wrong, err)
+		if wrong != nil {
+			err = fmt.Errorf("%w; %w", wrong, err)
+		}
+		wrong = err
 	}
 	return newState(), newest, wrong, nil
 }

@@ -72,7 +72,7 @@ func twoSnapshots(t *testing.T) (m *machine, files []string, want []byte) {
 	for _, s := range have {
 		files = append(files, "blobs/objects/"+s.name+".blob")
 	}
-	want = m.shown.Load().encode()
+	want = m.now().encode()
 	m.cut()
 	return m, files, want
 }
@@ -110,7 +110,7 @@ func (m *machine) sameState(want []byte) {
 	if err := m.start(); err != nil {
 		m.t.Fatal(err)
 	}
-	if !bytes.Equal(m.shown.Load().encode(), want) {
+	if !bytes.Equal(m.now().encode(), want) {
 		m.t.Error("the state is another one")
 	}
 }
@@ -136,7 +136,7 @@ func TestSnapshotsAtStop(t *testing.T) {
 	m := newMachine(t, 1, 0)
 	for i := range 4 {
 		m.fill(10)
-		last := m.shown.Load().offset
+		last := m.now().offset
 		m.restart()
 		have := m.have()
 		if len(have) != min(i+1, 2) || have[len(have)-1].offset != last {
@@ -151,7 +151,7 @@ func TestSnapshotsAtStop(t *testing.T) {
 	if after := m.have(); !slices.Equal(before, after) {
 		t.Errorf("%v became %v", before, after)
 	}
-	want := m.shown.Load().encode()
+	want := m.now().encode()
 	m.cut()
 	m.sameState(want)
 }
@@ -166,7 +166,7 @@ func TestSnapshotsAsTheLogGrows(t *testing.T) {
 		}
 		m.fill(1) // how far the snapshots have come is seen between commands
 	}
-	want := m.shown.Load().encode()
+	want := m.now().encode()
 	m.cut()
 	m.sameState(want)
 }

@@ -104,6 +104,31 @@ func (r *blockReader) later(at int64, gen, last uint64) (pos int64, group uint64
 	return 0, 0, nil
 }
 
+// first looks for the first block's header at or after a position, of any generation.
+func (r *blockReader) first(at int64) (pos int64, k block, err error) {
+	for ; at < r.size; at += blockAlign {
+		head, err := r.window(at, blockHeader)
+		if err != nil {
+			return 0, k, err
+		}
+		if k, err := parseBlock(head); err == nil && k.group > 0 {
+			return at, k, nil
+		}
+	}
+	return 0, k, nil
+}
+
+// last looks for the highest group of a generation.
+func (r *blockReader) last(gen uint64) (pos int64, group uint64, err error) {
+	for at := int64(blockAlign); ; {
+		next, g, err := r.later(at, gen, group)
+		if err != nil || next == 0 {
+			return pos, group, err
+		}
+		pos, group, at = next, g, next+blockAlign
+	}
+}
+
 // frames hands the frames of one shard with offsets in [from, to] to write, out of the journal's
 // committed groups.
 func (j *journal) frames(ref uint32, from, to uint64, write func(raw []byte) error) error {
@@ -115,6 +140,7 @@ func (j *journal) frames(ref uint32, from, to uint64, write func(raw []byte) err
 	j.mu.Unlock()
 	for _, f := range list {
 		r := newBlockReader(f.f, f.size)
+		r.pos = max(r.pos, f.start)
 		// What the file holds starts behind what its predecessor held.
 		for group := f.head.prevGroup + 1; group <= f.last.Load(); group++ {
 			k, payload, err := r.next(f.head.gen, group)

@@ -209,6 +209,10 @@ func (d *Disk) checkpoint() error {
 			return err
 		}
 	}
+	if err := d.journal.checkpointed(); err != nil {
+		d.space.failed(err)
+		return err
+	}
 	d.stats.checkpoints.Add(1)
 	for _, s := range c.shards {
 		if s.saved.present {

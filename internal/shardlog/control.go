@@ -115,6 +115,13 @@ func (d *Disk) Create(ctx context.Context, id ID, o Options) (Shard, error) {
 	if err := g.wait(ctx); err != nil {
 		return nil, err
 	}
+	// Once more, in another group: all of the shard's records in the journal hang on
+	// this one, and are not to be lost with one block.
+	g, err = d.control(ctx, s, ref, command{op: opCreate, retention: o.Retention, id: id}, control{apply: func() {}, fail: func() {}})
+	if err == nil {
+		g.wait(ctx) // it is created, whatever becomes of this
+	}
+	s.identifySoon()
 	return s, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,8 @@ import (
 // again on the same disk. After each start all that was ever acknowledged, and all
 // that any reader ever saw, is there at the same offset, in order, once.
 //
-// RHEO_CRASH_CYCLES sets how many starts after a crash are tried.
+// RHEO_CRASH_CYCLES sets how many starts after a crash are tried, RHEO_CRASH_SEED
+// the first seed; alone, it tries that one only.
 
 func crashCycles(t *testing.T) int {
 	if s := os.Getenv("RHEO_CRASH_CYCLES"); s != "" {
@@ -98,6 +100,29 @@ type shardModel struct {
 	// By offset: acknowledged, or seen by a reader, or read after a start.
 	known map[Offset]itemID
 	tried map[uint64]bool // puts whose outcome is unknown
+
+	// The rest is of the shard whose records expire.
+	arrived    map[Offset]int64
+	retentions []time.Duration // one of these is in force; empty: none ever
+	floors     [2]int64        // the floor is one of these, or between; ms
+}
+
+// sight tells whether a record must be visible, or must not be. Between the two
+// is what an unanswered call leaves open.
+func (m *shardModel) sight(at Offset, now time.Time) (must, mustNot bool) {
+	arrival, ok := m.arrived[at]
+	if len(m.retentions) == 0 || !ok {
+		return at >= m.trim, at < m.trimmed
+	}
+	const slack = 1000 // ms, for the clock
+	cut := func(r time.Duration, floor int64) int64 { return max(floor, now.Add(-r).UnixMilli()) }
+	return arrival >= cut(slices.Min(m.retentions), m.floors[1])+slack && at >= m.trim,
+		arrival < cut(slices.Max(m.retentions), m.floors[0])-slack || at < m.trimmed
+}
+
+// forget is what a deletion does.
+func (m *shardModel) forget() {
+	*m = shardModel{id: m.id, known: map[Offset]itemID{}, tried: map[uint64]bool{}, arrived: map[Offset]int64{}}
 }
 
 type maybe int
@@ -147,6 +172,7 @@ type crashWorld struct {
 	seed   uint64
 	disk   *vfs.Crash
 	cfg    Config
+	clock  *handClock // goes on across lives
 	mu     sync.Mutex // guards shards and their fields while writers and readers run
 	shards map[ID]*shardModel
 	put    uint64
@@ -171,7 +197,9 @@ func TestCrashes(t *testing.T) {
 	seed0 := uint64(1)
 	if s := os.Getenv("RHEO_CRASH_SEED"); s != "" {
 		seed0, _ = strconv.ParseUint(s, 10, 64)
-		cycles = perSeed
+		if os.Getenv("RHEO_CRASH_CYCLES") == "" {
+			cycles = perSeed
+		}
 	}
 	var left atomic.Int64
 	left.Store(int64(cycles))
@@ -183,10 +211,7 @@ func TestCrashes(t *testing.T) {
 			t.Parallel()
 			for left.Load() > 0 && !t.Failed() {
 				seed := next.Add(1) - 1
-				w := &crashWorld{
-					t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), disk: vfs.NewCrash(seed),
-					cfg: smallConfig(), shards: map[ID]*shardModel{},
-				}
+				w := newWorld(t, seed)
 				for n := 0; n < perSeed; {
 					k := w.life()
 					n += k
@@ -266,9 +291,17 @@ func (w *crashWorld) work(d *Disk) {
 		shards = append(shards, s)
 	}
 	var wg sync.WaitGroup
-	for range 2 {
-		seed := w.rng.Uint64()
-		wg.Go(func() { w.write(d, shards, rand.New(rand.NewPCG(seed, 2))) })
+	for _, do := range []func(d *Disk, rng *rand.Rand){
+		func(d *Disk, rng *rand.Rand) { w.write(d, shards, rng) },
+		func(d *Disk, rng *rand.Rand) { w.write(d, shards, rng) },
+		w.comeAndGo,
+		w.age,
+	} {
+		seed, idle := w.rng.Uint64(), w.rng.IntN(5) < 2
+		if idle {
+			continue
+		}
+		wg.Go(func() { do(d, rand.New(rand.NewPCG(seed, 2))) })
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var readers sync.WaitGroup
@@ -284,7 +317,8 @@ func (w *crashWorld) lockedModel(id ID, f func(m *shardModel)) {
 	defer w.mu.Unlock()
 	m := w.shards[id]
 	if m == nil {
-		m = &shardModel{id: id, known: map[Offset]itemID{}, tried: map[uint64]bool{}}
+		m = &shardModel{id: id}
+		m.forget()
 		w.shards[id] = m
 	}
 	f(m)
@@ -329,10 +363,97 @@ func (w *crashWorld) write(d *Disk, shards []Shard, rng *rand.Rand) {
 				return
 			}
 			w.lockedModel(s.ID(), func(m *shardModel) { m.sealed, m.end = yes, end })
-		case k == 55 && rng.IntN(4) == 0:
-			// Delete and make again: what was known is void.
-			w.lockedModel(s.ID(), func(m *shardModel) { m.exists = perhaps })
-			return // with the shard's fate open, this life's other writer may still use it
+		}
+	}
+}
+
+// comeAndGo makes a shard, writes to it and deletes it, again and again. Nobody else uses it.
+func (w *crashWorld) comeAndGo(d *Disk, rng *rand.Rand) {
+	const id = "comes and goes"
+	s, err := d.Shard(id)
+	w.lockedModel(id, func(m *shardModel) {
+		if err != nil { // the deletion came through
+			m.forget()
+		} else {
+			m.exists = yes
+		}
+	})
+	for range 1 + rng.IntN(6) {
+		if err != nil {
+			w.lockedModel(id, func(m *shardModel) { m.exists = perhaps })
+			if s, err = d.Create(context.Background(), id, Options{}); err != nil {
+				return
+			}
+			w.lockedModel(id, func(m *shardModel) { m.exists = yes })
+		}
+		for range rng.IntN(5) {
+			if !w.append(d, []Shard{s}, rng) {
+				return
+			}
+			if rng.IntN(3) == 0 {
+				s.(*shard).flush()
+			}
+			if rng.IntN(6) == 0 {
+				d.checkpoint()
+			}
+		}
+		if rng.IntN(3) == 0 {
+			continue
+		}
+		w.lockedModel(id, func(m *shardModel) { m.exists = perhaps })
+		if d.Delete(context.Background(), s) != nil {
+			return
+		}
+		w.lockedModel(id, func(m *shardModel) { m.forget() })
+		if rng.IntN(2) == 0 {
+			d.removeGarbage()
+		}
+		_, err = d.Shard(id)
+	}
+}
+
+// age writes to a shard whose records expire, lets time pass and changes its
+// retention. Nobody else uses it.
+func (w *crashWorld) age(d *Disk, rng *rand.Rand) {
+	const id = "ages"
+	s, err := d.Shard(id)
+	if err != nil {
+		w.lockedModel(id, func(m *shardModel) { m.exists, m.retentions = perhaps, []time.Duration{time.Hour} })
+		if s, err = d.Create(context.Background(), id, Options{Retention: time.Hour}); err != nil {
+			return
+		}
+	}
+	w.lockedModel(id, func(m *shardModel) { m.exists = yes })
+	for range 5 + rng.IntN(20) {
+		switch rng.IntN(8) {
+		case 0, 1, 2:
+			if !w.append(d, []Shard{s}, rng) {
+				return
+			}
+		case 3:
+			s.(*shard).flush()
+		case 4:
+			passed := time.Duration(rng.IntN(40)) * time.Minute
+			w.clock.advance(passed, passed)
+		case 5:
+			d.checkpoint()
+		case 6:
+			d.expire(d.Now())
+		case 7:
+			r := time.Duration(1+rng.IntN(4)) * time.Hour
+			now := d.Now()
+			w.lockedModel(id, func(m *shardModel) {
+				m.floors[1] = max(m.floors[1], now.Add(-slices.Min(m.retentions)).UnixMilli())
+				m.retentions = append(m.retentions, r)
+			})
+			if d.SetRetention(context.Background(), s, r) != nil {
+				return
+			}
+			w.lockedModel(id, func(m *shardModel) {
+				old := m.retentions[:len(m.retentions)-1]
+				m.floors[0] = max(m.floors[0], now.Add(-slices.Max(old)).UnixMilli())
+				m.retentions = []time.Duration{r}
+			})
 		}
 	}
 }
@@ -368,7 +489,7 @@ func (w *crashWorld) append(d *Disk, shards []Shard, rng *rand.Rand) bool {
 				if was, ok := m.known[r.Offset]; ok && was != idOf(r.Data) {
 					w.t.Errorf("seed %d: shard %s offset %d given out twice", w.seed, m.id, r.Offset)
 				}
-				m.known[r.Offset] = idOf(r.Data)
+				m.known[r.Offset], m.arrived[r.Offset] = idOf(r.Data), r.Arrival
 				m.next = max(m.next, r.Offset+1)
 			}
 			delete(m.tried, idOf(p.Records[0].Data).put)
@@ -427,10 +548,13 @@ func (w *crashWorld) check(disk *vfs.Crash, adopt bool) {
 			if m.exists == yes {
 				w.fail("shard %s is gone", id)
 			}
+			if adopt {
+				m.forget()
+			}
 			continue
 		}
 		if m.exists == no {
-			w.fail("shard %s was never made", id)
+			w.fail("shard %s was never made, or is back after its deletion", id)
 		}
 		found := map[Offset]itemID{}
 		puts := map[uint64][2]uint32{} // seen, of
@@ -456,7 +580,7 @@ func (w *crashWorld) check(disk *vfs.Crash, adopt bool) {
 				} else if !m.tried[it.put] {
 					w.fail("shard %s offset %d: put %d was refused, or is there twice", id, r.Offset, it.put)
 				}
-				found[r.Offset] = it
+				found[r.Offset], m.arrived[r.Offset] = it, r.Arrival
 				puts[it.put] = [2]uint32{puts[it.put][0] + 1, it.n}
 			}
 			if b.NextArrival == 0 {
@@ -466,18 +590,19 @@ func (w *crashWorld) check(disk *vfs.Crash, adopt bool) {
 		}
 		info := h.Info()
 		for put, c := range puts {
-			if c[0] != c[1] && m.trim == 0 {
+			if c[0] != c[1] && m.trim == 0 { // records of one put expire together
 				w.fail("shard %s: %d of the %d records of put %d", id, c[0], c[1], put)
 			}
 		}
 		for at := range m.known {
-			if _, ok := found[at]; !ok && at >= m.trim {
+			must, _ := m.sight(at, d.Now())
+			if _, ok := found[at]; !ok && must {
 				w.fail("shard %s offset %d is lost (next %d, trim %d)", id, at, info.Next, m.trim)
 			}
 		}
 		for at := range found {
-			if at < m.trimmed {
-				w.fail("shard %s offset %d is back after a trim to %d", id, at, m.trimmed)
+			if _, mustNot := m.sight(at, d.Now()); mustNot {
+				w.fail("shard %s offset %d is back after a trim to %d, or after it expired", id, at, m.trimmed)
 			}
 		}
 		if info.Next < m.next {

@@ -29,8 +29,9 @@ type Config struct {
 	ReserveBytes     int64 // free space below which records are refused; default the smaller of 5 % and 1 GiB
 	ScrubBytesPerSec int   // pace at which sealed segments are verified; default 10 MB/s, negative: never
 
-	// Repair lets Open go on when acknowledged records are damaged: what can be
-	// read is kept, the bad ranges are copied to quarantine/ and logged.
+	// Repair lets Open go on when acknowledged records are damaged. It reads all
+	// segments. What can be restored or read is kept, the bad ranges are copied to
+	// quarantine/, logged, and listed by Damage.
 	Repair bool
 
 	Logger *slog.Logger // default slog.Default()
@@ -155,7 +156,7 @@ func Open(cfg Config) (*Disk, error) {
 	d.arena = &arena{budget: cfg.MemoryBytes, slabBytes: slabBytes, room: room}
 	d.space = newSpaceWatch(d)
 	d.journal = &journal{
-		fs: cfg.FS, dir: filepath.Join(cfg.Dir, "journal"), log: cfg.Logger, filesMax: cfg.JournalFilesMax,
+		fs: cfg.FS, dir: filepath.Join(cfg.Dir, "journal"), log: cfg.Logger, filesMax: cfg.JournalFilesMax, ring: ring{files: map[int]int64{}},
 		bytesMin: first, bytesMax: cfg.JournalFileBytes, nextUse: 1,
 		filled: func() { d.kick(d.keep) }, freed: &notifier{}, nospace: d.space.failed,
 	}
@@ -196,53 +197,48 @@ func (d *Disk) open() (err error) {
 // checkFormat refuses a directory of a newer program, and marks a new one.
 func (d *Disk) checkFormat() error {
 	name := filepath.Join(d.cfg.Dir, "FORMAT")
+	problem := ""
 	f, err := d.fs.Open(name)
-	if errors.Is(err, errNotExist) {
+	switch {
+	case errors.Is(err, errNotExist):
 		names, err := d.fs.List(d.journal.dir)
 		if err != nil {
 			return err
 		}
-		if len(names) > 0 {
-			return fmt.Errorf("%s is missing beside journal files", name)
+		if len(names) == 0 {
+			return d.writeFile(name, []byte(formatText))
 		}
-		return d.writeFile(name, []byte(formatText))
-	}
-	if err != nil {
+		problem = name + " is missing beside journal files"
+	case err != nil:
 		return err
+	default:
+		defer f.Close()
+		b := make([]byte, 2*len(formatText))
+		n, err := f.ReadAt(b, 0)
+		if err != nil && !isEOF(err) {
+			return err
+		}
+		got := string(b[:n])
+		if got == formatText {
+			return nil
+		}
+		var version uint
+		if k, _ := fmt.Sscanf(got, "rheo shard log\nversion %d\n", &version); k == 1 && version > 1 {
+			return fmt.Errorf("%s says %q, which this program does not know", name, strings.TrimSpace(got))
+		}
+		problem = fmt.Sprintf("%s is damaged: %q", name, got)
 	}
-	defer f.Close()
-	b := make([]byte, 2*len(formatText))
-	n, err := f.ReadAt(b, 0)
-	if err != nil && !isEOF(err) {
-		return err
+	e := DamagedError{Where: problem}
+	if !d.cfg.Repair {
+		return &DamageReport{Ranges: []DamagedError{e}}
 	}
-	if got := string(b[:n]); got != formatText {
-		return fmt.Errorf("%s says %q, which this program does not know", name, strings.TrimSpace(got))
-	}
-	return nil
+	d.damaged(e)
+	return d.writeFile(name, []byte(formatText))
 }
 
 // writeFile replaces a file's content atomically and durably.
 func (d *Disk) writeFile(name string, b []byte) error {
-	temp := name + ".tmp"
-	if err := d.fs.Remove(temp); err != nil && !errors.Is(err, errNotExist) {
-		return err
-	}
-	f, err := d.fs.Create(temp)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(b, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := d.fs.Rename(temp, name); err != nil {
-		return err
-	}
-	return d.fs.SyncDir(filepath.Dir(name))
+	return writeFile(d.fs, name, b)
 }
 
 // start sets the log's goroutines going; Close stops them in reverse.

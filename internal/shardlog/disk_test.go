@@ -376,8 +376,8 @@ func TestLastGroupIsConfirmed(t *testing.T) {
 	}
 	disk := fs.Crash()
 	cfg.FS = disk
-	// The second group is the put's; its first frame starts behind the block's header.
-	if err := disk.FlipBit("/log/journal/000000.journal", int64(2*blockAlign+blockHeader+50)*8); err != nil {
+	// The third group is the put's; its first frame starts behind the block's header.
+	if err := disk.FlipBit("/log/journal/000000.journal", int64(3*blockAlign+blockHeader+50)*8); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Open(cfg)
@@ -417,7 +417,7 @@ func TestDamageReportIsExact(t *testing.T) {
 	cfg := memConfig(fs)
 	d := mustOpen(t, cfg)
 	a, b := mustCreate(t, d, "a", 0), mustCreate(t, d, "b", 0)
-	for range 3 { // groups 3 to 8
+	for range 3 { // groups 5 to 10
 		mustPut(t, d, a, 2, 100)
 		mustPut(t, d, b, 3, 100)
 	}
@@ -427,8 +427,8 @@ func TestDamageReportIsExact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The groups 5 and 6, headers and all.
-	if _, err := f.WriteAt(make([]byte, 2*blockAlign), 5*blockAlign); err != nil {
+	// The groups 7 and 8, headers and all.
+	if _, err := f.WriteAt(make([]byte, 2*blockAlign), 7*blockAlign); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
@@ -684,5 +684,102 @@ func TestKilledWhileGrowing(t *testing.T) {
 		if got := readAll(t, mustOpen(t, memConfig(disk.Crash())), "s"); len(got) != 1 {
 			t.Errorf("seed %d: an acknowledged record is lost", seed)
 		}
+	}
+}
+
+// A shard is deleted, its files are gone, durably, and no checkpoint was made
+// since: the last one names segments that are not there, and that is no damage.
+func TestDeletedSinceTheCheckpoint(t *testing.T) {
+	for seed := range uint64(10) {
+		fs := vfs.NewCrash(seed)
+		d := mustOpen(t, memConfig(fs))
+		s, other := mustCreate(t, d, "s", 0), mustCreate(t, d, "other", 0)
+		mustPut(t, d, s, 3, 1000)
+		mustPut(t, d, other, 1, 1000)
+		mustSave(t, d, s)
+		if ck, err := d.loadCheckpoint(); err != nil || !ck.shards[0].saved.present {
+			t.Fatalf("the checkpoint does not name a segment: %+v, %v", ck, err)
+		}
+		if err := d.Delete(ctx, s); err != nil {
+			t.Fatal(err)
+		}
+		for segmentFiles(fs) > 1 {
+			d.removeGarbage()
+		}
+		again := mustCreate(t, d, "s", 0)
+		mustPut(t, d, again, 2, 1000)
+		if seed%2 == 0 {
+			if err := fs.SyncDir("/log/shards"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d = mustOpen(t, memConfig(fs.Crash()))
+		if got := readAll(t, d, "s"); len(got) != 2 {
+			t.Errorf("seed %d: %d records", seed, len(got))
+		}
+		if list := d.Damage(); len(list) > 0 || len(d.Shards()) != 2 {
+			t.Errorf("seed %d: %d shards, %v", seed, len(d.Shards()), list)
+		}
+	}
+}
+
+// Retention takes a segment that an older checkpoint names, once a newer one is in
+// the last: no crash makes that look like damage.
+func TestExpiredSinceTheCheckpoint(t *testing.T) {
+	for seed := range uint64(10) {
+		fs := vfs.NewCrash(seed)
+		cfg := memConfig(fs)
+		clock := &handClock{}
+		cfg.Clock = clock
+		d := mustOpen(t, cfg)
+		s := mustCreate(t, d, "s", time.Hour)
+		mustPut(t, d, s, 3, 1000)
+		mustSave(t, d, s)
+		clock.advance(2*time.Hour, 2*time.Hour)
+		last := mustPut(t, d, s, 1, 1000)
+		if err := s.flush(); err != nil {
+			t.Fatal(err)
+		}
+		for n, unlinked := 0, false; n < 20 && !unlinked; n++ {
+			clock.advance(2*time.Hour, 2*time.Hour)
+			d.expire(d.Now())
+			unlinked = d.Stats().ExpiredSegments > 0
+			again := cfg
+			again.FS = fs.Kill()
+			if seed%2 == 0 {
+				again.FS = fs.Crash()
+			}
+			d.Close()
+			fs = again.FS.(*vfs.Crash)
+			cfg = again
+			d = mustOpen(t, cfg)
+			if list := d.Damage(); len(list) > 0 {
+				t.Fatalf("seed %d: %v", seed, &list[0])
+			}
+			h, err := d.Shard("s")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s = h.(*shard)
+			if next := s.Info().Next; next <= last {
+				t.Fatalf("seed %d: next is %d", seed, next)
+			}
+			d.expire(d.Now()) // asks for a checkpoint
+			mustSave(t, d, s)
+		}
+		if st := d.Stats(); st.ExpiredSegments == 0 && segmentFiles(fs) > 1 {
+			t.Errorf("seed %d: nothing expired: %+v", seed, st)
+		}
+	}
+}
+
+// mustSave makes a checkpoint that names all of the shard's segments.
+func mustSave(t *testing.T, d *Disk, s *shard) {
+	t.Helper()
+	if err := s.settle(1 << 60); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.checkpoint(); err != nil {
+		t.Fatal(err)
 	}
 }

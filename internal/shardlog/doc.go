@@ -15,8 +15,10 @@
 //	LOCK                         held while open
 //	checkpoint, checkpoint.copy  state of all shards, from which on to read the journal
 //	journal/NNNNNN.journal       a ring of preallocated files
+//	journal.files                which of them there are, and how long they are
 //	shards/<ref>/<base>-<arrival>.seg   frames of one shard, nothing else
 //	shards/<ref>/<base>-<arrival>.idx   index of a sealed segment; can be rebuilt
+//	shards/<ref>/shard           whose segments these are, should both checkpoints be lost
 //	quarantine/                  copies of damaged ranges that a repair passed over
 //	ballast                      freed when the disk is full
 //
@@ -40,6 +42,7 @@
 //	    [producer: id 16, epoch u64, index u32]   if flags & 4
 //	    partition key, data
 //	flags & 2: the END marker of a sealed shard;  flags & 8: a control record
+//	flags & 16: a hole, where a repair found what was not a frame (hole.go)
 //
 // A journal file. Everything starts on 4 KiB. Groups do not cross files.
 //
@@ -85,8 +88,7 @@
 // first, as each header names its predecessor. Where the last one's blocks end it
 // looks behind: a later group of the same generation proves that what is missing
 // was acknowledged, since group k+1 is not written before k is synced. Then Open
-// reports the damage and refuses; with Config.Repair it salvages the frames that are
-// whole, puts the range aside and goes on. Nothing later means a torn tail. So that the
+// reports the damage and refuses. Nothing later means a torn tail. So that the
 // last group acknowledged does not look like one, 50 ms of idleness put an empty group
 // behind it. The tail that was cut stays cut: before it serves anybody a
 // recovery starts a new file, whose header says after which group the last one ends.
@@ -95,6 +97,25 @@
 // one, and the page cache may pretend. A journal file is given up: its group fails, the
 // next file's header says where to stop reading it. A segment is written anew from
 // the journal. A recovery writes the last group again before it syncs it.
+//
+// # Damage and repair
+//
+// Nothing is served but frames whose checksum is right, in order, of that shard.
+// A Read that meets anything else in a segment looks for the next good frame (resync.go)
+// and fails with the offsets between, and with no others. What Open meets it reports:
+// damaged groups, journal files that are gone, cut short (ring.go) or without a header
+// (recover_chain.go), segments shorter than the checkpoint says, and both checkpoints lost.
+//
+// With Config.Repair, Open goes on. It keeps of a damaged group what it can prove to be
+// frames (recover_journal.go), reads all segments and restores what the journal still
+// has (mend.go), or finds the shards by their directories (rebuild.go). What is lost is
+// copied to quarantine/ and reported; in segments holes take its place, so that
+// afterwards all is good frames again and the next Open needs no repair. A crash in a repair
+// leaves damage that is still damage, and the next repair does the rest.
+//
+// Readers pass over holes: offsets may have gaps. But a shard without retention is kept
+// for a client that needs every record, a state machine: its Reads fail at a hole,
+// unless they start behind it.
 //
 // # Memory
 //
@@ -112,7 +133,4 @@
 //
 // BUG: The dedup table of idempotent producers is not here yet: marks are stored and
 // returned, and nothing is refused.
-//
-// BUG: A damaged range inside a segment is reported by every Read that meets it; it
-// cannot yet be put aside by a repair.
 package shardlog

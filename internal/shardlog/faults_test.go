@@ -5,6 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -61,10 +66,12 @@ func TestFaultAtEveryCall(t *testing.T) {
 }
 
 func newWorld(t *testing.T, seed uint64) *crashWorld {
-	return &crashWorld{
+	w := &crashWorld{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), disk: vfs.NewCrash(seed),
-		cfg: smallConfig(), shards: map[ID]*shardModel{},
+		cfg: smallConfig(), clock: &handClock{}, shards: map[ID]*shardModel{},
 	}
+	w.cfg.Clock = w.clock
+	return w
 }
 
 // scenario uses the log in all ways, twice opened, and goes on whatever fails. It tells
@@ -183,7 +190,7 @@ func TestBitFlips(t *testing.T) {
 					if err := disk.FlipBit(name, bit); err != nil {
 						t.Fatal(err)
 					}
-					switch w.afterFlip(disk, name, bit) {
+					switch w.afterDamage(disk, fmt.Sprintf("flip of bit %d in %s", bit, name)) {
 					case "detected":
 						detected.Add(1)
 					case "healed":
@@ -223,7 +230,92 @@ func (w *crashWorld) killed() {
 	w.disk = after
 }
 
-func (w *crashWorld) afterFlip(disk *vfs.Crash, name string, bit int64) string {
+// Sectors turn to zeros, files are cut short or removed, two at a time: the
+// same holds, and a repair always leads to a log that opens, and opens again without.
+// RHEO_DAMAGE_ROUNDS sets how often.
+func TestRandomDamage(t *testing.T) {
+	rounds := 1500
+	if testing.Short() {
+		rounds = 150
+	}
+	if s := os.Getenv("RHEO_DAMAGE_ROUNDS"); s != "" {
+		var err error
+		if rounds, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for worker := range 4 {
+		t.Run(fmt.Sprint(worker), func(t *testing.T) {
+			t.Parallel()
+			for n := worker; n < rounds; n += 4 * 20 {
+				w := newWorld(t, uint64(n))
+				w.scenario(w.disk)
+				if n%8 >= 4 {
+					w.killed()
+				}
+				for range 20 {
+					disk := w.disk.Kill()
+					what := w.harm(disk, "")
+					if w.rng.IntN(2) == 0 {
+						what += ", " + w.harm(disk, "log/journal")
+					}
+					w.afterDamage(disk, what)
+				}
+			}
+		})
+	}
+}
+
+// harm damages a file whose name does not start with except, in a way that can be told from a crash.
+func (w *crashWorld) harm(disk *vfs.Crash, except string) string {
+	files := slices.DeleteFunc(disk.Files(), func(name string) bool {
+		return except != "" && strings.HasPrefix(name, except) || strings.HasSuffix(name, "LOCK") || strings.HasSuffix(name, "ballast")
+	})
+	name := files[w.rng.IntN(len(files))]
+	f, err := disk.Open(name)
+	if err != nil {
+		w.fail("%v", err)
+	}
+	defer f.Close()
+	size, _ := f.Size()
+	if size == 0 {
+		return "nothing"
+	}
+	sector := w.rng.Int64N(size) &^ 511
+	kind := w.rng.IntN(3)
+	if name == "log/journal.files" {
+		kind = 0
+	}
+	if i := slices.Index(files, name); strings.HasSuffix(name, ".seg") && i+1 < len(files) && filepath.Dir(files[i+1]) == filepath.Dir(name) {
+		kind = min(kind, 1) // without it, the oldest would look expired
+	}
+	switch kind {
+	case 0:
+		f.WriteAt(make([]byte, min(512, size-sector)), sector)
+		f.Sync()
+		return fmt.Sprintf("zeros at %d of %d in %s", sector, size, name)
+	case 1:
+		f.Truncate(sector)
+		f.Sync()
+		return fmt.Sprintf("%s cut from %d to %d", name, size, sector)
+	}
+	disk.Remove(name)
+	disk.SyncDir(filepath.Dir(name))
+	return name + " removed"
+}
+
+// names tells whether damage concerns an offset, or something of the journal.
+func names(damage []DamagedError, id ID, at Offset) bool {
+	for _, e := range damage {
+		if e.Shard == id && e.From <= at && at <= e.To || e.Shard == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// afterDamage opens a log that is damaged, without repair and with it.
+func (w *crashWorld) afterDamage(disk *vfs.Crash, what string) string {
 	for _, repair := range []bool{false, true} {
 		cfg := w.cfg
 		cfg.FS, cfg.Repair = disk, repair
@@ -234,7 +326,7 @@ func (w *crashWorld) afterFlip(disk *vfs.Crash, name string, bit int64) string {
 				continue
 			}
 			if repair {
-				w.fail("flip of bit %d in %s: repair fails: %v", bit, name, err)
+				w.fail("%s: repair fails: %v", what, err)
 			}
 			return "detected"
 		}
@@ -246,7 +338,7 @@ func (w *crashWorld) afterFlip(disk *vfs.Crash, name string, bit int64) string {
 			s, err := d.Shard(id)
 			if err != nil {
 				if !repair {
-					w.fail("flip of bit %d in %s: shard %s is gone, without a word", bit, name, id)
+					w.fail("%s: shard %s is gone, without a word", what, id)
 				}
 				continue
 			}
@@ -257,7 +349,7 @@ func (w *crashWorld) afterFlip(disk *vfs.Crash, name string, bit int64) string {
 				if err := s.Read(context.Background(), from, 20, 5000, &b); err != nil {
 					var damage *DamagedError
 					if !errors.As(err, &damage) {
-						w.fail("flip of bit %d in %s: %v", bit, name, err)
+						w.fail("%s: %v", what, err)
 					}
 					errs++
 					result = "detected"
@@ -269,7 +361,7 @@ func (w *crashWorld) afterFlip(disk *vfs.Crash, name string, bit int64) string {
 				}
 				for _, r := range b.Records {
 					if was, ok := m.known[r.Offset]; !idOf(r.Data).sound(r.Data) || ok && was != idOf(r.Data) {
-						w.fail("flip of bit %d in %s: shard %s offset %d is served wrong", bit, name, id, r.Offset)
+						w.fail("%s: shard %s offset %d is served wrong", what, id, r.Offset)
 					}
 					found[r.Offset] = true
 				}
@@ -279,11 +371,24 @@ func (w *crashWorld) afterFlip(disk *vfs.Crash, name string, bit int64) string {
 			}
 			for at := range m.known {
 				if !found[at] && at >= m.trim && errs == 0 && !repair {
-					w.fail("flip of bit %d in %s: shard %s offset %d is missing, without a word", bit, name, id, at)
+					w.fail("%s: shard %s offset %d is missing, without a word", what, id, at)
+				}
+				if repair && !found[at] && at >= m.trim && !names(d.Damage(), id, at) {
+					w.fail("%s: shard %s offset %d is missing after a repair, which does not name it", what, id, at)
 				}
 			}
 		}
 		d.Close()
+		if repair {
+			cfg.Repair = false
+			if d, err = Open(cfg); err != nil {
+				w.fail("%s: after a repair: %v", what, err)
+			}
+			d.Close()
+		}
+		if result == "detected" && !repair {
+			continue // and what does a repair make of it?
+		}
 		return result
 	}
 	return ""

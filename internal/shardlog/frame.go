@@ -20,7 +20,8 @@ const (
 	flagEnd       = 1 << 1 // the END marker of a sealed shard; no key, no data
 	flagProducer  = 1 << 2
 	flagControl   = 1 << 3 // one of the log's own records: see control.go
-	flagsKnown    = flagEncrypted | flagEnd | flagProducer | flagControl
+	flagHole      = 1 << 4 // lost records, in segments only: see hole.go
+	flagsKnown    = flagEncrypted | flagEnd | flagProducer | flagControl | flagHole
 	offLength     = 4
 	offVersion    = 8
 	offFlags      = 9

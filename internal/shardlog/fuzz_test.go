@@ -96,6 +96,9 @@ func FuzzIndex(f *testing.F) {
 	f.Add(encodeIndex(1000, 5, []indexEntry{{1, 2, 0}, {3, 4, 500}}))
 	c := checkpoint{number: 1, replayFrom: 2, nextRef: 3, shards: []shardState{{ref: 1, id: "a", sealed: true}}}
 	f.Add(c.encode())
+	f.Add((&ring{map[int]int64{0: 1 << 20, 7: 1 << 30}, true}).encode())
+	i := identity{ref: 3, retention: 1 << 40, id: "a shard"}
+	f.Add(i.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < 12 {
 			return
@@ -107,6 +110,14 @@ func FuzzIndex(f *testing.F) {
 			}
 			placeOf(entries, last)
 			placeAt(entries, 7)
+		}
+		if i, err := decodeIdentity(b); err == nil && !bytes.Equal(i.encode(), b) {
+			t.Fatalf("%x is parsed as %+v", b, i)
+		}
+		if r, err := decodeRing(b); err == nil {
+			if again, err := decodeRing(r.encode()); err != nil || len(again.files) != len(r.files) {
+				t.Fatalf("%v is written as %v, %v", r, again, err)
+			}
 		}
 		if c, err := decodeCheckpoint(b); err == nil {
 			again, err := decodeCheckpoint(c.encode())

@@ -167,7 +167,7 @@ func (d *Disk) loadIndex(ref uint32, g *segment, size int64) ([]indexEntry, erro
 	if err != nil {
 		var whole bool
 		var last uint64
-		entries, last, whole, err = d.buildIndex(ref, g, size)
+		entries, last, whole, err = d.buildIndex(ref, g, size, g.last)
 		if err != nil {
 			return nil, err
 		}
@@ -205,28 +205,29 @@ func (d *Disk) readIndexFile(g *segment, size int64) ([]indexEntry, error) {
 	return entries, err
 }
 
-// buildIndex reads the first size bytes of a segment. Where they are damaged the index ends
-// (whole is false then): what lies behind is unreachable until it is repaired, and never wrong.
-func (d *Disk) buildIndex(ref uint32, g *segment, size int64) (entries []indexEntry, last uint64, whole bool, err error) {
+// buildIndex reads the first size bytes of a segment, whose last offset is upTo or lower. If
+// they are damaged it is an index of the rest, and whole is false.
+func (d *Disk) buildIndex(ref uint32, g *segment, size int64, upTo uint64) (entries []indexEntry, last uint64, whole bool, err error) {
 	h, err := d.files.open(g.path)
 	if err != nil {
 		return nil, 0, false, err
 	}
 	defer h.release()
 	at := int64(0)
-	err = scanFrames(h.f, ref, 0, size, g.base-1, func(fr frame, raw []byte) error {
+	whole = true
+	err = scanPast(h.f, ref, 0, size, g.base-1, upTo, func(fr frame, raw []byte) error {
 		if k := len(entries); k == 0 || at-entries[k-1].at >= indexEvery {
 			entries = append(entries, indexEntry{seq: fr.seq, arrival: fr.arrival, at: at})
 		}
 		at += int64(fr.size)
 		last = fr.seq
 		return nil
+	}, func(lost gap) error {
+		whole = whole && lost.at == size // upTo may lie behind
+		at = lost.end
+		return nil
 	})
-	var bad *badFrame
-	if errors.As(err, &bad) {
-		return entries, last, false, nil
-	}
-	return entries, last, err == nil, err
+	return entries, last, err == nil && whole, err
 }
 
 // placeOf returns the last entry that is not behind the frame with offset seq.

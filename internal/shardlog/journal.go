@@ -46,6 +46,10 @@ type journal struct {
 	nextNum int
 	nextUse uint64
 	using   *journalFile // the active file
+
+	ringMu   sync.Mutex   // guards ring; taken without mu
+	ring     ring         // what the list of files says
+	unlisted *journalFile // the committer's: made, but perhaps not in the list
 }
 
 type journalFile struct {
@@ -54,6 +58,8 @@ type journalFile struct {
 	f       vfs.File
 	size    int64
 	head    fileHeader
+	start   int64         // of the first good block, if a recovery had to look for it
+	listed  bool          // a recovery's: it is in the list of files
 	durable bool          // something of this use was synced
 	bad     bool          // a sync failed: never sync it again
 	last    atomic.Uint64 // last good group in it, or before it
@@ -111,7 +117,7 @@ func (j *journal) advance(need int64, deadline time.Time) error {
 	last := len(j.free) == 0
 	j.mu.Unlock()
 	j.active, j.pos = next, blockAlign
-	next.durable, next.shards = false, nil
+	next.durable, next.shards, next.start = false, nil, 0
 	next.f.Direct() // groups are whole blocks in page-aligned slabs, and nobody reads them but a recovery
 	head := make([]byte, blockAlign)
 	next.head.put(head)
@@ -225,6 +231,27 @@ func (j *journal) takeFree(size int64, deadline time.Time) (*journalFile, error)
 // high, and zeros would compete with it for the disk; the file's first round
 // pays instead (a sync then also converts extents), every later one is at full speed.
 func (j *journal) grow(size int64) (*journalFile, error) {
+	f := j.unlisted
+	if f == nil || f.size < size {
+		var err error
+		if f, err = j.make(size); err != nil {
+			return nil, err
+		}
+	}
+	// Whether it is in the list after an error is not known: then it must stay.
+	j.unlisted = f
+	if err := j.list(f.num, f.size); err != nil {
+		return nil, err
+	}
+	j.unlisted = nil
+	j.mu.Lock()
+	j.files++
+	j.mu.Unlock()
+	return f, nil
+}
+
+// make makes a file that is not yet in the list.
+func (j *journal) make(size int64) (*journalFile, error) {
 	j.mu.Lock()
 	num := j.nextNum
 	j.nextNum++
@@ -260,9 +287,6 @@ func (j *journal) grow(size int64) (*journalFile, error) {
 		f.Close()
 		return nil, errors.Join(err, j.fs.Remove(name))
 	}
-	j.mu.Lock()
-	j.files++
-	j.mu.Unlock()
 	return &journalFile{name: name, num: num, f: f, size: want}, nil
 }
 
@@ -295,7 +319,11 @@ func (j *journal) recycle(n int) {
 	for _, f := range done {
 		if f.bad {
 			f.f.Close()
-			if err := j.fs.Remove(f.name); err != nil {
+			err := j.list(f.num, 0)
+			if err == nil {
+				err = j.fs.Remove(f.name)
+			}
+			if err != nil {
 				j.log.Warn("cannot remove a failed journal file", "file", f.name, "error", err)
 			}
 		}
@@ -308,6 +336,9 @@ func (j *journal) close() (err error) {
 	j.retire()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.unlisted != nil {
+		j.free = append(j.free, j.unlisted)
+	}
 	for _, f := range append(j.free, j.closed...) {
 		err = errors.Join(err, f.f.Close())
 	}

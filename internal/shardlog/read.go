@@ -3,7 +3,6 @@ package shardlog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sort"
 )
@@ -15,6 +14,7 @@ type gather struct {
 	b          *Batch
 	recordsMax int
 	bytesMax   int
+	whole      bool // not even records that a repair gave up may be left out
 	records    int
 	bytes      int
 	next       uint64 // offset to go on at
@@ -61,6 +61,7 @@ func (s *shard) Read(ctx context.Context, from Offset, maxRecords, maxBytes int,
 		if first {
 			cut = s.horizon(s.d.clock.Now())
 			g.next = max(g.next, s.trim)
+			g.whole = s.retention == 0
 		}
 		next, _ := s.durableNext()
 		if g.next >= next {
@@ -68,9 +69,9 @@ func (s *shard) Read(ctx context.Context, from Offset, maxRecords, maxBytes int,
 			s.mu.Unlock()
 			break
 		}
-		if seg, to, entries, ok := s.segmentOf(g.next); ok {
+		if v, ok := s.segmentOf(g.next); ok {
 			s.mu.Unlock()
-			if err := s.gatherSegment(&g, seg, to, entries); err != nil {
+			if err := s.gatherSegment(&g, v); err != nil {
 				if errors.Is(err, errNotExist) {
 					continue // expired under our hands
 				}
@@ -89,7 +90,7 @@ func (s *shard) Read(ctx context.Context, from Offset, maxRecords, maxBytes int,
 				return err
 			}
 			cut = 0
-			g = gather{b: b, recordsMax: g.recordsMax, bytesMax: g.bytesMax, spans: g.spans[:0], next: at}
+			g = gather{b: b, recordsMax: g.recordsMax, bytesMax: g.bytesMax, whole: g.whole, spans: g.spans[:0], next: at}
 			b.Buf = b.Buf[:0]
 			continue
 		}
@@ -119,183 +120,11 @@ func (g *gather) inView(cut int64) bool {
 	return int64(le.Uint64(g.b.Buf[g.spans[0].from+offArrival:])) >= cut
 }
 
-// segmentOf returns the segment that holds offset seq or the first one after
-// it, how many bytes of it may be read, and its index if it is the active one;
-// false if the frame is in memory. Called with mu held.
-func (s *shard) segmentOf(seq uint64) (g *segment, to int64, entries *activeIndex, ok bool) {
-	k := len(s.segments)
-	if k == 0 || seq > s.segments[k-1].last {
-		return nil, 0, nil, false
-	}
-	i := sort.Search(k, func(i int) bool { return s.segments[i].last >= seq })
-	g = s.segments[i]
-	if i == k-1 {
-		x := g.index
-		return g, g.size, &x, true
-	}
-	return g, g.size, nil, true
-}
-
-// entries returns an index of the first size bytes of a segment that covers them.
-func (s *shard) entries(g *segment, size int64, active *activeIndex) ([]indexEntry, error) {
-	if active == nil {
-		return s.d.loadIndex(s.ref, g, size)
-	}
-	if active.whole() {
-		return active.entries, nil
-	}
-	// After a restart: read what was written before it, once.
-	head, _, whole, err := s.d.buildIndex(s.ref, g, active.from)
-	if err != nil {
-		return nil, err
-	}
-	all := append(head, active.entries...)
-	s.mu.Lock()
-	if whole && g.index.from == active.from && len(g.index.entries) >= len(active.entries) {
-		g.index = activeIndex{entries: append(head[:len(head):len(head)], g.index.entries...)}
-	}
-	s.mu.Unlock()
-	return all, nil
-}
-
-// gatherSegment reads frames from g.next on out of the first to bytes of a segment.
-func (s *shard) gatherSegment(g *gather, seg *segment, to int64, active *activeIndex) error {
-	entries, err := s.entries(seg, to, active)
-	if err != nil {
-		return err
-	}
-	at := int64(0)
-	seen := seg.base - 1
-	if len(entries) > 0 {
-		e := entries[placeOf(entries, g.next)]
-		if e.seq <= g.next {
-			at, seen = e.at, e.seq-1
-		}
-	}
-	h, err := s.d.files.open(seg.path)
-	if err != nil {
-		return err
-	}
-	defer h.release()
-	b := g.b
-	step := int64(readFirst)
-	if g.recordsMax > 1000 {
-		step = min(max(int64(g.bytesMax), readFirst), 1<<20)
-	}
-	start := len(b.Buf) // of bytes not yet parsed, which lie at at in the file
-	from := start       // of the span
-	seenAt := int64(0)
-	damaged := func(after uint64, cause error) error {
-		e := DamagedError{Shard: s.id, From: Offset(max(after+1, 1)), Where: fmt.Sprintf("%s at %d", seg.path, at)}
-		if i := sort.Search(len(entries), func(i int) bool { return entries[i].at > at }); i < len(entries) {
-			e.To = Offset(entries[i].seq - 1)
-		} else {
-			s.mu.Lock()
-			e.To = Offset(seg.last)
-			s.mu.Unlock()
-		}
-		s.d.damaged(e)
-		return &e
-	}
-	for {
-		have := int64(len(b.Buf) - start)
-		n := min(step, to-at-have)
-		if n > 0 {
-			b.Buf = slices.Grow(b.Buf, int(n))
-			k, err := h.f.ReadAt(b.Buf[len(b.Buf):len(b.Buf)+int(n)], at+have)
-			b.Buf = b.Buf[:len(b.Buf)+k]
-			if k < int(n) {
-				if err == nil || isEOF(err) {
-					return damaged(seen, errFrameShort)
-				}
-				return fmt.Errorf("cannot read %s: %w", seg.path, err)
-			}
-			step = min(2*step, 4<<20)
-		}
-		for start < len(b.Buf) {
-			fr, err := parseFrame(b.Buf[start:])
-			if err == errFrameShort && at+int64(len(b.Buf)-start) < to {
-				step = max(step, int64(frameLength(b.Buf[start:])))
-				break
-			}
-			if err == nil && (fr.ref != s.ref || fr.seq <= seen) {
-				err = errFrame
-			}
-			if err != nil {
-				if g.records > 0 && from < start {
-					// What came before it is good; the next Read reports the damage.
-					g.spans = append(g.spans, span{from, start})
-					g.next, g.full, g.nextAt = seen+1, true, seenAt
-					b.Buf = b.Buf[:start]
-					return nil
-				}
-				return damaged(max(seen, g.next-1), err)
-			}
-			switch {
-			case fr.seq < g.next: // still on the way from the index's place
-				from = start + fr.size
-			case fr.flags&flagEnd != 0:
-				if from < start {
-					g.spans = append(g.spans, span{from, start})
-				}
-				g.next = fr.seq + 1
-				b.Buf = b.Buf[:start]
-				return nil
-			case !g.take(len(fr.key) + len(fr.data)):
-				if from < start {
-					g.spans = append(g.spans, span{from, start})
-				}
-				g.next, g.full, g.nextAt = fr.seq, true, fr.arrival
-				b.Buf = b.Buf[:start]
-				return nil
-			}
-			seen, seenAt = fr.seq, fr.arrival
-			start += fr.size
-			at += int64(fr.size)
-		}
-		if at >= to {
-			break
-		}
-		if g.records >= g.recordsMax || g.bytes >= g.bytesMax {
-			// Enough; of what follows only the arrival is wanted, and its header says it.
-			var head [frameFixed]byte
-			if _, err := h.f.ReadAt(head[:], at); err != nil {
-				return fmt.Errorf("cannot read %s: %w", seg.path, err)
-			}
-			if head[offFlags]&flagEnd == 0 {
-				if from < start {
-					g.spans = append(g.spans, span{from, start})
-				}
-				b.Buf = b.Buf[:start]
-				g.next, g.full = seen+1, true
-				g.nextAt = s.plausible(int64(le.Uint64(head[offArrival:])))
-				return nil
-			}
-		}
-	}
-	if from < start {
-		g.spans = append(g.spans, span{from, start})
-	}
-	b.Buf = b.Buf[:start]
-	s.mu.Lock()
-	g.next = max(g.next, seg.lastOf(to)+1, seen+1)
-	s.mu.Unlock()
-	return nil
-}
-
 // plausible bounds an arrival that was read without its frame's checksum.
 func (s *shard) plausible(arrival int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return max(min(arrival, s.lastArrival), 1)
-}
-
-// lastOf is the last offset in the first size bytes: known when they are all there is.
-func (g *segment) lastOf(size int64) uint64 {
-	if size == g.size {
-		return g.last
-	}
-	return 0
 }
 
 // gatherMemory copies frames from g.next on out of memory. It is called with mu
@@ -417,14 +246,9 @@ func (s *shard) find(ms int64) (uint64, error) {
 			}
 			return at, nil
 		}
-		seg, size := s.segments[i], s.segments[i].size
-		var active *activeIndex
-		if i == len(s.segments)-1 {
-			x := seg.index
-			active = &x
-		}
+		v := s.viewOf(i)
 		s.mu.Unlock()
-		at, err := s.findIn(seg, size, active, ms)
+		at, err := s.findIn(v, ms)
 		if errors.Is(err, errNotExist) {
 			continue
 		}
@@ -436,46 +260,4 @@ func (s *shard) find(ms int64) (uint64, error) {
 		}
 		return at, nil
 	}
-}
-
-var errFound = errors.New("found")
-
-// findIn returns the first offset in a segment that arrived at ms or later.
-func (s *shard) findIn(seg *segment, size int64, active *activeIndex, ms int64) (uint64, error) {
-	entries, err := s.entries(seg, size, active)
-	if err != nil {
-		return 0, err
-	}
-	at, seen := int64(0), seg.base-1
-	if len(entries) > 0 {
-		e := entries[placeAt(entries, ms)]
-		at, seen = e.at, e.seq-1
-	}
-	h, err := s.d.files.open(seg.path)
-	if err != nil {
-		return 0, err
-	}
-	defer h.release()
-	found := uint64(0)
-	err = scanFrames(h.f, s.ref, at, size, seen, func(fr frame, _ []byte) error {
-		if fr.arrival >= ms {
-			found = fr.seq
-			return errFound
-		}
-		return nil
-	})
-	var bad *badFrame
-	switch {
-	case err == errFound:
-		return found, nil
-	case errors.As(err, &bad):
-		e := &DamagedError{Shard: s.id, From: Offset(bad.after + 1), Where: fmt.Sprintf("%s at %d", seg.path, bad.at)}
-		s.d.damaged(*e)
-		return 0, e
-	case err != nil:
-		return 0, fmt.Errorf("cannot read %s: %w", seg.path, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return seg.last + 1, nil
 }

@@ -1,9 +1,13 @@
 package shardlog
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/rheostream/rheo/internal/vfs"
 )
 
 // DamageReport is Open's error when acknowledged records are damaged. Each range
@@ -29,15 +33,27 @@ type recovery struct {
 	d      *Disk
 	report DamageReport
 	holes  []string // where something of the journal could not be read, in order
+	passed int      // counts what could not be read: holes, and frames in them
+	notes  []string // of damage that lost nothing
 	shards map[uint32]*recovered
-	// missing are shards of the checkpoint whose segments are not there. Those
-	// that the journal deletes later on are none the worse for it.
-	missing map[uint32]DamagedError
+	// By ref: shards that the journal deletes later on are none the worse for it.
+	missing map[uint32]DamagedError   // segments that the checkpoint names are not there
+	lost    map[uint32][]DamagedError // what a repair gave up
+	deleted map[uint32]bool
+	unnamed map[uint32]*unnamed // shards whose creation is lost
+
+	mended   bool // a segment is not what it was
+	rebuilt  bool // there is no checkpoint to go by
+	unlinked bool // a journal file that a later one continues is missing
+	ring     ring // what the list of journal files says
+	ringNew  bool // it must be written anew
+
+	headless []*journalFile // with damaged headers
+
+	live []liveFile // what segments can be restored from
 
 	lastAt   int64 // place of the last group of the last file
 	lastSize int
-
-	unreadable []*journalFile // their headers are damaged, or their making was cut short
 }
 
 // recovered is what a recovery knows of one shard.
@@ -45,7 +61,8 @@ type recovered struct {
 	s       *shard
 	checked bool   // its segments were verified up to their end
 	seen    uint64 // last offset in segments or in the journal so far
-	holes   int    // how many holes there were when it was seen
+	passed  int    // what recovery.passed was when it was seen
+	holed   bool   // there are holes among its records in memory
 }
 
 // recover brings the log to the state of the last group that was synced: the
@@ -53,12 +70,31 @@ type recovered struct {
 // recovery decided to drop comes back: it has started a file whose header says
 // which group is the last that counts.
 func (d *Disk) recover() error {
-	r := &recovery{d: d, shards: map[uint32]*recovered{}, missing: map[uint32]DamagedError{}}
-	ck, err := d.loadCheckpoint()
-	if err != nil {
+	r := &recovery{
+		d: d, shards: map[uint32]*recovered{}, missing: map[uint32]DamagedError{}, lost: map[uint32][]DamagedError{},
+		deleted: map[uint32]bool{}, unnamed: map[uint32]*unnamed{},
+	}
+	if err := r.readRing(); err != nil {
 		return err
 	}
-	if ck == nil {
+	ck, err := d.loadCheckpoint()
+	if ck == nil && err == nil && r.ring.checkpointed {
+		err = fmt.Errorf("%w: there is none, and there was", errCheckpoint)
+	}
+	none := ck == nil
+	switch {
+	case errors.Is(err, errCheckpoint):
+		r.note(fmt.Sprintf("both copies of the checkpoint are lost (%s): "+
+			"a repair finds the shards by their segments and what the journal still has; what was trimmed may be visible again",
+			strings.ReplaceAll(err.Error(), "\n", ", ")))
+		if !d.cfg.Repair {
+			return r.reported()
+		}
+		r.rebuilt = true
+	case err != nil:
+		return err
+	}
+	if none {
 		ck = &checkpoint{replayFrom: 1, nextUse: 1, nextRef: 1}
 	}
 	if err := r.restore(ck); err != nil {
@@ -68,26 +104,53 @@ func (d *Disk) recover() error {
 	if err != nil {
 		return err
 	}
+	r.rebuilt = r.rebuilt || none && r.unlinked // there was one
+	if d.cfg.Repair {
+		if r.rebuilt {
+			err = r.rebuild()
+		} else {
+			err = r.mend()
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if err := r.replay(ck, chain); err != nil {
 		return err
 	}
-	for ref, e := range r.missing {
-		if r.shards[ref] != nil {
+	r.dropNamesakes()
+	if r.rebuilt && d.cfg.Repair {
+		if err := r.keepOrphans(); err != nil {
+			return err
+		}
+	}
+	if err := r.reported(); err != nil && !d.cfg.Repair {
+		return err
+	}
+	for _, e := range r.report.Ranges {
+		d.damaged(e)
+	}
+	return r.finish(chain)
+}
+
+// reported makes the report of what was found; nil if that is nothing.
+func (r *recovery) reported() error {
+	for _, ref := range r.refs() {
+		r.report.Ranges = append(r.report.Ranges, r.lost[ref]...)
+		if e, ok := r.missing[ref]; ok && !r.d.cfg.Repair {
 			r.report.Ranges = append(r.report.Ranges, e)
 		}
 	}
-	for _, where := range r.holes {
+	for ref, u := range r.unnamed {
+		r.report.Ranges = append(r.report.Ranges, u.damage(ref))
+	}
+	for _, where := range append(r.notes, r.holes...) {
 		r.report.Ranges = append(r.report.Ranges, DamagedError{Where: where})
 	}
-	if len(r.report.Ranges) > 0 {
-		if !d.cfg.Repair {
-			return &r.report
-		}
-		for _, e := range r.report.Ranges {
-			d.damaged(e)
-		}
+	if len(r.report.Ranges) == 0 {
+		return nil
 	}
-	return r.finish(chain)
+	return &r.report
 }
 
 // restore makes the shards of the checkpoint.
@@ -133,6 +196,12 @@ func (r *recovery) applyFrame(f *journalFile, fr frame, raw []byte) error {
 		return r.applyControl(fr)
 	}
 	sh := r.shards[fr.ref]
+	if sh == nil && (len(r.holes) > 0 || r.rebuilt) && !r.deleted[fr.ref] {
+		var err error
+		if sh, err = r.nameless(fr, raw); err != nil {
+			return err
+		}
+	}
 	if sh == nil {
 		return nil // deleted since
 	}
@@ -140,12 +209,20 @@ func (r *recovery) applyFrame(f *journalFile, fr frame, raw []byte) error {
 		return err
 	}
 	s := sh.s
-	if sh.holes < len(r.holes) && fr.seq > sh.seen+1 {
+	if sh.passed < r.passed && fr.seq > sh.seen+1 {
 		r.report.Ranges = append(r.report.Ranges, DamagedError{
 			Shard: s.id, From: Offset(sh.seen + 1), To: Offset(fr.seq - 1), Where: r.holes[len(r.holes)-1],
 		})
+		if r.d.cfg.Repair {
+			hole := make([]byte, frameFixed)
+			putHole(hole, s.ref, sh.seen+1, fr.seq-1, s.lastArrival)
+			if err := r.keep(s, frame{size: len(hole), seq: fr.seq - 1, arrival: s.lastArrival}, hole); err != nil {
+				return err
+			}
+			sh.holed = true
+		}
 	}
-	sh.holes = len(r.holes)
+	sh.passed = r.passed
 	s.noteIn(f, fr.seq)
 	if fr.flags&flagEnd != 0 {
 		s.sealed, s.end = true, fr.seq
@@ -222,16 +299,18 @@ func (r *recovery) applyControl(fr frame) error {
 	}
 	d.nextRef = max(d.nextRef, fr.ref+1)
 	sh := r.shards[fr.ref]
+	if c.op == opDelete {
+		r.deleted[fr.ref] = true
+		delete(r.unnamed, fr.ref)
+	}
 	switch {
 	case c.op == opCreate && sh == nil:
+		if r.deleted[fr.ref] {
+			break // the file that says so was replayed, and then this older one
+		}
 		s := d.newShard(fr.ref, c.id)
 		s.retention = c.retention
-		if err := r.listSegments(s); err != nil {
-			return err
-		}
-		r.shards[fr.ref] = &recovered{s: s}
-		d.byRef[fr.ref] = s
-		d.byID[c.id] = s
+		return r.found(s)
 	case sh == nil:
 	case c.op == opDelete:
 		if d.byID[sh.s.id] == sh.s {
@@ -245,6 +324,108 @@ func (r *recovery) applyControl(fr frame) error {
 		sh.s.apply(&c)
 	}
 	return nil
+}
+
+// found adds a shard that the checkpoint does not have.
+func (r *recovery) found(s *shard) error {
+	if r.rebuilt && r.d.cfg.Repair {
+		return r.adopt(s)
+	}
+	if err := r.listSegments(s); err != nil {
+		return err
+	}
+	r.shards[s.ref] = &recovered{s: s}
+	r.enter(s)
+	return nil
+}
+
+// enter makes a shard known. The checkpoint may have a later one of that ID already,
+// and the journal this one's deletion yet to come.
+func (r *recovery) enter(s *shard) {
+	d := r.d
+	d.byRef[s.ref] = s
+	if was := d.byID[s.id]; was == nil || was.ref < s.ref {
+		d.byID[s.id] = s
+	}
+}
+
+// dropNamesakes drops shards whose ID a later one has: what is missing is the
+// record of their deletion.
+func (r *recovery) dropNamesakes() {
+	d := r.d
+	for ref, s := range d.byRef {
+		if d.byID[s.id] != s {
+			delete(d.byRef, ref)
+			delete(r.shards, ref)
+			r.deleted[ref] = true
+			s.deleted = true
+			d.garbage = append(d.garbage, s)
+		}
+	}
+}
+
+// unnamed are records of a shard whose creation is lost with a hole in the journal.
+type unnamed struct {
+	from, to uint64
+	kept     string // file in quarantine
+	size     int64
+}
+
+func (u *unnamed) damage(ref uint32) DamagedError {
+	where := fmt.Sprintf("records of shard number %d, offsets %d to %d: what says its name is lost", ref, u.from, u.to)
+	if u.kept != "" {
+		where += ", copied to " + u.kept
+	}
+	return DamagedError{From: Offset(u.from), To: Offset(u.to), Where: where}
+}
+
+// nameless deals with a record whose shard is not known, behind a hole in the
+// journal. It may be deleted later on. If not, its directory may say whose it is; else it is put aside.
+func (r *recovery) nameless(fr frame, raw []byte) (*recovered, error) {
+	if i, err := r.d.readIdentity(fr.ref); err == nil && r.d.byID[i.id] == nil {
+		s := r.d.newShard(fr.ref, i.id)
+		s.retention = i.retention
+		err := r.found(s)
+		return r.shards[fr.ref], err
+	}
+	u := r.unnamed[fr.ref]
+	if u == nil {
+		u = &unnamed{from: fr.seq}
+		r.unnamed[fr.ref] = u
+	}
+	u.to = fr.seq
+	if !r.d.cfg.Repair {
+		return nil, nil
+	}
+	var err error
+	u.kept, u.size, err = r.putAside(u, fr.ref, raw)
+	return nil, err
+}
+
+// putAside appends a frame to what is kept of an unnamed shard.
+func (r *recovery) putAside(u *unnamed, ref uint32, raw []byte) (name string, size int64, err error) {
+	dir := filepath.Join(r.d.cfg.Dir, "quarantine")
+	if err := r.d.fs.MkdirAll(dir); err != nil {
+		return "", 0, err
+	}
+	name = u.kept
+	var f vfs.File
+	if name == "" {
+		name = filepath.Join(dir, fmt.Sprintf("%08x.frames", ref))
+		if f, err = r.d.fs.Create(name); errors.Is(err, errExist) {
+			f, err = r.d.fs.Open(name) // of an earlier attempt
+		}
+	} else {
+		f, err = r.d.fs.Open(name)
+	}
+	if err != nil {
+		return "", 0, err
+	}
+	_, err = f.WriteAt(raw, u.size)
+	if err == nil {
+		err = f.Sync()
+	}
+	return name, u.size + int64(len(raw)), errors.Join(err, f.Close(), r.d.fs.SyncDir(dir))
 }
 
 // repairGap is more than any shard's records in the groups that can be lost.
@@ -261,7 +442,7 @@ func (r *recovery) finish(chain []*journalFile) error {
 	}
 	for _, s := range d.byRef {
 		s.next = max(s.next, s.flushed+1)
-		if len(r.report.Ranges) > 0 {
+		if len(r.holes) > 0 || r.rebuilt {
 			// Offsets that were lost at the end are not given out again.
 			s.next += repairGap
 		}
@@ -270,10 +451,22 @@ func (r *recovery) finish(chain []*journalFile) error {
 			s.flushedAt = max(s.flushedAt, s.lastArrival)
 		}
 	}
+	for _, sh := range r.shards {
+		if sh.holed { // for readers to find in a segment
+			if err := sh.s.flush(); err != nil {
+				return err
+			}
+		}
+	}
 	if err := r.removeOrphans(); err != nil {
 		return err
 	}
 	d.removeGarbage()
+	if r.ringNew {
+		if err := j.writeRing(); err != nil {
+			return err
+		}
+	}
 	if c := d.commit; c.slab != nil {
 		c.slab.unref()
 		c.slab = nil
@@ -297,9 +490,31 @@ func (r *recovery) finish(chain []*journalFile) error {
 	if err := j.syncHeader(); err != nil {
 		return err
 	}
-	if len(r.report.Ranges) > 0 {
+	if len(r.report.Ranges) > 0 || r.mended {
 		// After a repair the damage must not be met again.
-		return d.checkpoint()
+		if err := d.checkpoint(); err != nil {
+			return err
+		}
+		return r.newHeaders()
+	}
+	return nil
+}
+
+// newHeaders gives files whose headers are damaged those of files that were never
+// used: what they held is in segments now, and in a checkpoint.
+func (r *recovery) newHeaders() error {
+	for _, f := range r.headless {
+		if f == r.d.journal.active {
+			continue
+		}
+		head := make([]byte, fileHeaderBytes)
+		(&fileHeader{}).put(head)
+		if _, err := f.f.WriteAt(head, 0); err != nil {
+			return err
+		}
+		if err := f.f.Sync(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -4,101 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"sort"
+
+	"github.com/rheostream/rheo/internal/vfs"
 )
 
 // The part of a recovery that reads journal/.
 
-// openJournal opens all journal files and returns those to replay, oldest first:
-// the newest use, and its predecessors as the headers name them.
-func (r *recovery) openJournal(ck *checkpoint) (chain []*journalFile, err error) {
-	j := r.d.journal
-	names, err := j.fs.List(j.dir)
-	if err != nil {
-		return nil, err
-	}
-	// A killed process may have made a file without having synced its name.
-	if err := j.fs.SyncDir(j.dir); err != nil {
-		return nil, err
-	}
-	byUse := map[uint64]*journalFile{}
-	j.nextUse = max(ck.nextUse, ck.replayFrom, 1)
-	var unreadable []*journalFile
-	for _, name := range names {
-		f := &journalFile{name: filepath.Join(j.dir, name)}
-		if _, err := fmt.Sscanf(name, "%d.journal", &f.num); err != nil || name != journalName(f.num) {
-			continue
-		}
-		if f.f, err = j.fs.Open(f.name); err != nil {
-			return nil, err
-		}
-		if f.size, err = f.f.Size(); err != nil {
-			return nil, err
-		}
-		f.size &^= blockAlign - 1
-		j.files++
-		j.nextNum = max(j.nextNum, f.num+1)
-		head := make([]byte, fileHeaderBytes)
-		if _, err := f.f.ReadAt(head, 0); err != nil && !isEOF(err) {
-			return nil, fmt.Errorf("cannot read %s: %w", f.name, err)
-		}
-		f.head, err = parseFileHeader(head)
-		switch {
-		case f.size < 3*blockAlign: // its making was cut short
-			j.files--
-			f.f.Close()
-			if err := j.fs.Remove(f.name); err != nil {
-				return nil, err
-			}
-			continue
-		case errors.Is(err, errFileHeader):
-			unreadable = append(unreadable, f)
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", f.name, err)
-		default:
-			j.nextUse = max(j.nextUse, f.head.use+1)
-			if f.head.use >= ck.replayFrom {
-				byUse[f.head.use] = f
-				continue
-			}
-			j.free = append(j.free, f)
-		}
-	}
-	var newest *journalFile
-	for _, f := range byUse {
-		if newest == nil || f.head.use > newest.head.use {
-			newest = f
-		}
-	}
-	for f := newest; f != nil; {
-		chain = append(chain, f)
-		delete(byUse, f.head.use)
-		p := byUse[f.head.prevUse]
-		if f.head.prevUse >= ck.replayFrom && (p == nil || p.head.gen != f.head.prevGen) {
-			r.hole(fmt.Sprintf("%s continues use %d of a journal file, which is missing", f.name, f.head.prevUse))
-			p = nil
-			for _, q := range byUse { // the newest one below it
-				if q.head.use < f.head.prevUse && (p == nil || q.head.use > p.head.use) {
-					p = q
-				}
-			}
-		}
-		f = p
-	}
-	slices.Reverse(chain)
-	// The rest was given up after a failed sync, or never held anything.
-	for _, f := range byUse {
-		j.free = append(j.free, f)
-	}
-	r.unreadable = unreadable
-	j.free = append(j.free, unreadable...)
-	sort.Slice(j.free, func(a, b int) bool { return j.free[a].num < j.free[b].num })
-	j.closed = append(j.closed, chain...)
-	return chain, nil
+// hole says where something of the journal is lost: from there on, offsets that
+// are not met may have been.
+func (r *recovery) hole(where string) {
+	r.holes = append(r.holes, where)
+	r.passed++
 }
 
-func (r *recovery) hole(where string) { r.holes = append(r.holes, where) }
+// note says of damage that lost no records.
+func (r *recovery) note(where string) { r.notes = append(r.notes, where) }
 
 // replay applies the groups of the chain.
 func (r *recovery) replay(ck *checkpoint, chain []*journalFile) error {
@@ -121,22 +41,6 @@ func (r *recovery) replay(ck *checkpoint, chain []*journalFile) error {
 		f.last.Store(group)
 		j.prev = f.head
 	}
-	for _, f := range r.unreadable {
-		// Groups above all that was replayed: those of the newest use.
-		at, later, err := newBlockReader(f.f, f.size).later(blockAlign, 0, group)
-		if err != nil {
-			return err
-		}
-		if at == 0 {
-			continue
-		}
-		r.hole(fmt.Sprintf("%s has a damaged header before group %d", f.name, later))
-		if r.d.cfg.Repair {
-			if err := r.quarantine(f, 0, f.size); err != nil {
-				return err
-			}
-		}
-	}
 	j.group = group
 	j.lastGroup.Store(group)
 	return nil
@@ -147,6 +51,7 @@ func (r *recovery) replay(ck *checkpoint, chain []*journalFile) error {
 // nothing later is found behind it.
 func (r *recovery) replayFile(f *journalFile, group, bound uint64, bounded bool) (uint64, error) {
 	br := newBlockReader(f.f, f.size)
+	br.pos = max(br.pos, f.start)
 	r.lastAt, r.lastSize = 0, 0
 	for !bounded || group < bound {
 		k, payload, err := br.next(f.head.gen, group+1)
@@ -163,7 +68,7 @@ func (r *recovery) replayFile(f *journalFile, group, bound uint64, bounded bool)
 		if !errors.As(err, &bad) {
 			return 0, err
 		}
-		salvage := append([]byte(nil), bad.payload...)
+		left := remains{block: k, payload: append([]byte(nil), bad.payload...)}
 		from := bad.at + int64(max(bad.size, blockAlign))
 		at, later, err := br.later(from, f.head.gen, group)
 		if err != nil {
@@ -181,7 +86,12 @@ func (r *recovery) replayFile(f *journalFile, group, bound uint64, bounded bool)
 			later++
 			at = max(at, from)
 		}
-		if err := r.damage(f, bad, salvage, at, group+1, later-1); err != nil {
+		if bad.size == 0 && at < f.size {
+			if left.payload, err = framesAt(br, bad.at+blockHeader, at); err != nil {
+				return 0, err
+			}
+		}
+		if err := r.damage(f, bad.at, at, left, group+1, later-1); err != nil {
 			return 0, err
 		}
 		group = later - 1
@@ -193,65 +103,156 @@ func (r *recovery) replayFile(f *journalFile, group, bound uint64, bounded bool)
 	return group, nil
 }
 
-// damage notes that groups from to to, in a file from bad on to end, cannot be
-// read, keeps a copy, and applies what single frames can be made out.
-func (r *recovery) damage(f *journalFile, bad *badBlock, salvage []byte, end int64, from, to uint64) error {
-	where := fmt.Sprintf("%s from %d to %d, groups %d to %d", f.name, bad.at, end, from, to)
-	r.hole(where)
-	if !r.d.cfg.Repair {
-		return nil
+// damage notes that groups first to last, in a file from at to end, cannot be
+// read, keeps a copy, and applies the frames that are left.
+func (r *recovery) damage(f *journalFile, at, end int64, left remains, first, last uint64) error {
+	r.hole(fmt.Sprintf("%s from %d to %d, groups %d to %d", f.name, at, end, first, last))
+	if r.d.cfg.Repair {
+		if err := r.quarantineJournal(f, at, end); err != nil {
+			return err
+		}
 	}
-	if err := r.quarantine(f, bad.at, end); err != nil {
-		return err
-	}
-	for at := 0; at < len(salvage); {
-		fr, err := parseFrame(salvage[at:])
-		switch {
-		case err == nil:
-			if err := r.applyFrame(f, fr, salvage[at:at+fr.size]); err != nil {
-				return err
-			}
-			at += fr.size
-		case frameLength(salvage[at:]) > 0 && at+frameLength(salvage[at:]) <= len(salvage):
-			at += frameLength(salvage[at:]) // perhaps only its content is bad
-		default:
-			at = len(salvage)
+	for _, raw := range left.frames() {
+		if raw == nil {
+			r.passed++
+			continue
+		}
+		fr, err := sliceFrame(raw)
+		if err != nil {
+			return err
+		}
+		if err := r.applyFrame(f, fr, raw); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// quarantine copies a bad range to a file of its own.
-func (r *recovery) quarantine(f *journalFile, from, to int64) error {
+// remains are what is left of a damaged group: if its header is good all of its
+// payload, as it is now; else the good frames that it starts with.
+type remains struct {
+	block   block
+	payload []byte
+}
+
+// frames returns the good frames, in order, and nil for each bad one. Where frames
+// start is known up to the first bad one. Behind it that rests on lengths that may
+// be damaged, and one who chose what a record holds must not choose what is taken for a
+// frame; so they count only if the group's digest, which is of all places and
+// checksums, agrees.
+func (l *remains) frames() (list [][]byte) {
+	prefix, bad := -1, 0
+	var badAt int
+	var digest uint64
+	at := 0
+	for at < len(l.payload) {
+		n := frameLength(l.payload[at:])
+		if n == 0 || at+n > len(l.payload) {
+			break
+		}
+		raw := l.payload[at : at+n : at+n]
+		digest += mix(at, le.Uint32(raw))
+		if _, err := parseFrame(raw); err != nil {
+			if prefix < 0 {
+				prefix = len(list)
+			}
+			bad, badAt, raw = bad+1, at, nil
+		}
+		list = append(list, raw)
+		at += n
+	}
+	if prefix < 0 {
+		prefix = len(list)
+	}
+	if at == len(l.payload) && len(list) == int(l.block.count) {
+		if digest == l.block.digest {
+			return list
+		}
+		// Perhaps it is the checksum that is bad, and the frame is good.
+		if bad == 1 {
+			raw := l.payload[badAt : badAt+frameLength(l.payload[badAt:])]
+			crc := checksum(raw[4:])
+			if digest-mix(badAt, le.Uint32(raw))+mix(badAt, crc) == l.block.digest {
+				le.PutUint32(raw, crc)
+				list[prefix] = raw
+				return list
+			}
+		}
+	}
+	return append(list[:prefix], nil)
+}
+
+// framesAt reads the good frames that follow each other from a place on.
+func framesAt(br *blockReader, at, end int64) (all []byte, err error) {
+	for {
+		head, err := br.window(at, frameFixed)
+		if err != nil {
+			return nil, err
+		}
+		n := frameLength(head)
+		if n == 0 || at+int64(n) > end {
+			return all, nil
+		}
+		raw, err := br.window(at, n)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := parseFrame(raw); err != nil {
+			return all, nil
+		}
+		all = append(all, raw...)
+		at += int64(n)
+	}
+}
+
+func (r *recovery) quarantineJournal(f *journalFile, from, to int64) error {
+	_, err := r.quarantine(f.f, fmt.Sprintf("%s-use%d-%d", filepath.Base(f.name), f.head.use, from), from, to)
+	return err
+}
+
+// quarantine copies a bad range to a file of its own and returns its name.
+func (r *recovery) quarantine(f vfs.File, as string, from, to int64) (name string, err error) {
 	dir := filepath.Join(r.d.cfg.Dir, "quarantine")
 	if err := r.d.fs.MkdirAll(dir); err != nil {
-		return err
+		return "", err
 	}
-	name := filepath.Join(dir, fmt.Sprintf("%s-use%d-%d", filepath.Base(f.name), f.head.use, from))
-	out, err := r.d.fs.Create(name)
-	if errors.Is(err, errExist) {
-		return nil // by an earlier attempt
+	name = filepath.Join(dir, as)
+	for n := 2; ; n++ { // an earlier one is of an earlier attempt, or of other damage
+		if _, err := r.d.fs.Stat(name); errors.Is(err, errNotExist) {
+			break
+		} else if err != nil {
+			return "", err
+		}
+		name = filepath.Join(dir, fmt.Sprintf("%s.%d", as, n))
 	}
+	temp := name + ".tmp"
+	if err := r.d.fs.Remove(temp); err != nil && !errors.Is(err, errNotExist) {
+		return "", err
+	}
+	out, err := r.d.fs.Create(temp)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer out.Close()
 	buf := make([]byte, chunkBytes)
 	for at := from; at < to; {
-		n, err := f.f.ReadAt(buf[:min(int64(len(buf)), to-at)], at)
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), to-at)], at)
 		if n == 0 {
 			if isEOF(err) {
 				break
 			}
-			return err
+			return "", err
 		}
 		if _, err := out.WriteAt(buf[:n], at-from); err != nil {
-			return err
+			return "", err
 		}
 		at += int64(n)
 	}
 	if err := out.Sync(); err != nil {
-		return err
+		return "", err
 	}
-	return r.d.fs.SyncDir(dir)
+	if err := r.d.fs.Rename(temp, name); err != nil {
+		return "", err
+	}
+	return name, errors.Join(r.d.fs.SyncDir(dir), r.d.fs.SyncDir(r.d.cfg.Dir))
 }

@@ -28,6 +28,11 @@ func (r *recovery) listSegments(s *shard) error {
 				return err
 			}
 		}
+		if name == identityName {
+			// Until a checkpoint names a segment it may not be durable.
+			i, err := d.readIdentity(s.ref)
+			s.identified = err == nil && i.id == s.id && s.saved.present
+		}
 		if !ok {
 			continue
 		}
@@ -40,20 +45,13 @@ func (r *recovery) listSegments(s *shard) error {
 		s.segments = append(s.segments, g)
 	}
 	sort.Slice(s.segments, func(i, k int) bool { return s.segments[i].base < s.segments[k].base })
-	// Only the newest may be empty. An older one is of a roll that failed half way
-	// and says nothing of where the one before it ends. (From the checkpoint's
-	// segment on it may be one whose records were not durable; verify sees to those.)
-	full := s.segments[:0]
-	for _, g := range s.segments {
-		if g.size == 0 && s.saved.present && g.base < s.saved.base {
-			if err := d.fs.Remove(g.path); err != nil {
-				return err
-			}
-			continue
+	// (From the checkpoint's segment on an empty one may be one whose records were
+	// not durable; verify sees to those.)
+	if s.saved.present {
+		if err := r.dropEmpty(s, s.saved.base); err != nil {
+			return err
 		}
-		full = append(full, g)
 	}
-	s.segments = full
 	for i, g := range s.segments {
 		if i+1 < len(s.segments) {
 			g.last, g.lastAt = s.segments[i+1].base-1, s.segments[i+1].baseArrival
@@ -69,19 +67,34 @@ func (r *recovery) listSegments(s *shard) error {
 	if i < 0 || s.segments[i].size < s.saved.size {
 		r.missing[s.ref] = DamagedError{
 			Shard: s.id, From: Offset(s.saved.base), To: Offset(s.saved.last),
-			Where: filepath.Join(dir, segmentName(s.saved.base, 0)) + " is missing or cut short",
-		}
-		// For a repair: what is there is read anew.
-		switch {
-		case i >= 0:
-			s.saved.size = s.segments[i].size
-		case len(s.segments) > 0:
-			g := s.segments[0]
-			s.saved = saved{present: true, base: g.base, last: g.base - 1, lastAt: g.baseArrival}
-		default:
-			s.saved = saved{}
+			Where: fmt.Sprintf("%s, %016x-*.seg is missing or cut short", dir, s.saved.base),
 		}
 	}
+	return nil
+}
+
+// dropEmpty removes the empty segments below a base. Only the newest may be empty: an
+// older one is of a roll that failed half way, and says nothing of where the
+// one before it ends. Without one before it, it has lost what it held, unless what that
+// was is out of view.
+func (r *recovery) dropEmpty(s *shard, below uint64) error {
+	var full []*segment
+	for i, g := range s.segments {
+		last := i+1 == len(s.segments)
+		if g.size > 0 || g.base >= below || last {
+			full = append(full, g)
+			continue
+		}
+		next := s.segments[i+1]
+		if len(full) == 0 && next.base > s.trim && next.baseArrival >= s.horizon(r.d.clock.Now()) {
+			full = append(full, g)
+			continue
+		}
+		if err := r.d.fs.Remove(g.path); err != nil {
+			return err
+		}
+	}
+	s.segments = full
 	return nil
 }
 

@@ -2,14 +2,13 @@ package shardlog
 
 import (
 	"errors"
-	"fmt"
 	"time"
 )
 
 // scrubEvery is how long a segment that was verified is left alone.
 const scrubEvery = 24 * time.Hour
 
-// scrubLoop reads all sealed segments once a day, slowly, so that damage is
+// scrubLoop reads all segments once a day, slowly, so that damage is
 // found while there is still something to do about it.
 func (d *Disk) scrubLoop() {
 	if d.cfg.ScrubBytesPerSec < 0 {
@@ -39,40 +38,43 @@ func (d *Disk) scrubLoop() {
 
 var errScrubStopped = errors.New("scrub stopped")
 
-// scrub verifies all sealed segments. pace is told the bytes of each step and
-// says whether to go on.
+// scrub verifies all segments; of the active ones what a checkpoint has made
+// durable. pace is told the bytes of each step and says whether to go on.
 func (d *Disk) scrub(pace func(n int) bool) {
 	for _, s := range d.allShards() {
 		s.mu.Lock()
-		var sealed []segment
-		for i := 0; i+1 < len(s.segments); i++ {
-			g := s.segments[i]
-			sealed = append(sealed, segment{base: g.base, path: g.path, size: g.size, last: g.last})
+		var views []segmentView
+		for i, g := range s.segments {
+			v := s.viewOf(i)
+			if v.active != nil {
+				if !s.saved.present || s.saved.base != g.base {
+					continue
+				}
+				v.bytes, v.upTo = s.saved.size, s.saved.last
+			}
+			views = append(views, v)
 		}
 		s.mu.Unlock()
-		for i := range sealed {
-			if err := d.scrubSegment(s, &sealed[i], pace); err == errScrubStopped {
+		for _, v := range views {
+			if err := d.scrubSegment(s, v, pace); err == errScrubStopped {
 				return
 			} else if err != nil && !errors.Is(err, errNotExist) {
-				d.log.Error("cannot scrub a segment", "segment", sealed[i].path, "error", err)
+				d.log.Error("cannot scrub a segment", "segment", v.path, "error", err)
 			}
 		}
 	}
 }
 
-func (d *Disk) scrubSegment(s *shard, g *segment, pace func(n int) bool) error {
-	h, err := d.files.open(g.path)
+func (d *Disk) scrubSegment(s *shard, v segmentView, pace func(n int) bool) error {
+	h, err := d.files.open(v.path)
 	if err != nil {
 		return err
 	}
 	defer h.release()
 	step, at := 0, int64(0)
-	// Last is the bound that the name of the segment behind it gives.
-	last := g.base - 1
-	err = scanFrames(h.f, s.ref, 0, g.size, g.base-1, func(fr frame, _ []byte) error {
+	err = scanPast(h.f, s.ref, 0, v.bytes, v.base-1, v.upTo, func(fr frame, _ []byte) error {
 		step += fr.size
 		at += int64(fr.size)
-		last = fr.seq
 		if step < chunkBytes {
 			return nil
 		}
@@ -84,15 +86,11 @@ func (d *Disk) scrubSegment(s *shard, g *segment, pace func(n int) bool) error {
 			return errScrubStopped
 		}
 		return nil
+	}, func(lost gap) error {
+		at = lost.end
+		d.damaged(DamagedError{Shard: s.id, From: Offset(lost.from), To: Offset(lost.to), Where: lost.where(v.path)})
+		return nil
 	})
 	d.stats.scrubbed.Add(uint64(step))
-	var bad *badFrame
-	switch {
-	case errors.As(err, &bad):
-		d.damaged(DamagedError{Shard: s.id, From: Offset(bad.after + 1), Where: fmt.Sprintf("%s at %d", g.path, bad.at)})
-		return nil
-	case err == nil && last != g.last:
-		d.damaged(DamagedError{Shard: s.id, From: Offset(last + 1), To: Offset(g.last), Where: fmt.Sprintf("%s is cut short at %d", g.path, at)})
-	}
 	return err
 }

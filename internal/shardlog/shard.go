@@ -60,7 +60,9 @@ type shard struct {
 	flushing sync.Mutex // held by the one that moves runs to segments; taken before mu
 	unsynced []*segment // guarded by flushing
 	dirMade  bool       // guarded by flushing
-	namesNew bool       // guarded by flushing: names in the directory are not durable
+	// guarded by flushing: the directory says whose it is
+	identified bool
+	namesNew   bool // guarded by flushing: names in the directory are not durable
 }
 
 // runs is a queue of runs in order of offset.

@@ -40,7 +40,10 @@ type ProducerMark struct {
 
 // Options are what can be chosen for a shard.
 type Options struct {
-	// Retention hides a record once it is older; 0 keeps all until Trim.
+	// Retention hides a record once it is older; 0 keeps all until Trim. A
+	// shard of retention 0 is for clients that need every record: where stored ones
+	// were damaged and given up by a repair, its Reads fail with a *DamagedError
+	// until they start behind those; Reads of other shards pass over them.
 	Retention time.Duration
 }
 

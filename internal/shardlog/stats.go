@@ -72,5 +72,9 @@ func (d *Disk) damaged(e DamagedError) {
 	}
 	d.mu.Unlock()
 	d.stats.damaged.Add(1)
+	if e.Shard == "" {
+		d.log.Error("the log is damaged", "where", e.Where)
+		return
+	}
 	d.log.Error("stored records are damaged", "shard", e.Shard, "from", e.From, "to", e.To, "where", e.Where)
 }

@@ -25,8 +25,10 @@ type hookedLog struct {
 	shardlog.Log
 	create atomic.Pointer[func(id shardlog.ID) error] // before each Create; its error stands for Create's
 	seal   atomic.Pointer[func(id shardlog.ID) error]
-	trips  atomic.Int64 // Seals under way
-	most   atomic.Int64 // most Seals under way at once
+	retain atomic.Pointer[func(id shardlog.ID, d time.Duration)] // before each SetRetention
+	full   atomic.Bool                                           // every Append fails for want of space
+	trips  atomic.Int64                                          // Seals under way
+	most   atomic.Int64                                          // most Seals under way at once
 }
 
 func (l *hookedLog) Create(ctx context.Context, id shardlog.ID, o shardlog.Options) (shardlog.Shard, error) {
@@ -36,6 +38,23 @@ func (l *hookedLog) Create(ctx context.Context, id shardlog.ID, o shardlog.Optio
 		}
 	}
 	return l.Log.Create(ctx, id, o)
+}
+
+func (l *hookedLog) SetRetention(ctx context.Context, s shardlog.Shard, d time.Duration) error {
+	if f := l.retain.Load(); f != nil {
+		(*f)(s.ID(), d)
+	}
+	return l.Log.SetRetention(ctx, s, d)
+}
+
+func (l *hookedLog) Append(ctx context.Context, puts []shardlog.Put) {
+	if !l.full.Load() {
+		l.Log.Append(ctx, puts)
+		return
+	}
+	for i := range puts {
+		puts[i].Err = shardlog.ErrNoSpace
+	}
 }
 
 func (l *hookedLog) Seal(ctx context.Context, s shardlog.Shard) (shardlog.Offset, error) {

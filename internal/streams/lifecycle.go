@@ -45,12 +45,11 @@ func (s *Service) startDue() time.Duration {
 	wait := int64(60_000)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, st := range s.byID {
-		due := st.due()
-		if due == 0 || s.busy[id] {
+	for id, st := range s.due {
+		if s.busy[id] {
 			continue
 		}
-		if due = max(due, s.failing[id].again); due > now {
+		if due := max(st.due(), s.failing[id].again); due > now {
 			wait = min(wait, due-now)
 			continue
 		}

@@ -41,8 +41,10 @@ type writeLimit struct {
 }
 
 // take accounts for one record of size bytes, or refuses it and takes nothing.
-// A record larger than a second's worth is let through when the bucket is full;
-// the shard then takes nothing until the debt is paid.
+// A record larger than a second's worth is let through unless there is debt, and
+// makes debt: the shard then takes nothing until that is paid. It does not wait
+// for a full bucket, which writers of small records never leave; and what it
+// overdraws comes back at the rate of all, so that they lose nothing but time.
 func (l *writeLimit) take(now time.Time, size int, scale float64) bool {
 	if scale < 0 {
 		return true
@@ -52,7 +54,11 @@ func (l *writeLimit) take(now time.Time, size int, scale float64) bool {
 	perSec := writeBytesPerSec * scale
 	l.bytes.fill(now, perSec)
 	l.records.fill(now, writeRecordsPerSec*scale)
-	if l.records.tokens < 1 || l.bytes.tokens < min(float64(size), perSec) {
+	if large := float64(size) > perSec; large {
+		if l.records.tokens < 0 || l.bytes.tokens < 0 {
+			return false
+		}
+	} else if l.records.tokens < 1 || l.bytes.tokens < float64(size) {
 		return false
 	}
 	l.records.tokens--

@@ -32,12 +32,13 @@ func TestWriteCapacityOfAShard(t *testing.T) {
 		size   int
 		steps  string // after so many ms, so many records are taken
 	}{
-		{1, 100, "0:1000 1:1 10:10 1000:1000 5000:1000"},   // records a second
-		{1, 64 << 10, "0:16 62:0 1:1 500:8 5000:16"},       // bytes a second: one takes 62.5 ms
-		{1, 1 << 20, "0:1 999:0 1:1 5000:1"},               // a second's worth at once
-		{2, 1 << 20, "0:2 500:1"},                          // twice AWS's limits
-		{0.1, 100, "0:100 10:1"},                           // a tenth
-		{1, 3 << 20, "0:1 2000:0 999:0 1:1 2999:0 1000:1"}, // overdrawn: the debt is paid, then a second's worth comes together
+		{1, 100, "0:1000 1:1 10:10 1000:1000 5000:1000"}, // records a second
+		{1, 64 << 10, "0:16 62:0 1:1 500:8 5000:16"},     // bytes a second: one takes 62.5 ms
+		{1, 1 << 20, "0:1 999:0 1:1 5000:1"},             // a second's worth at once
+		{2, 1 << 20, "0:2 500:1"},                        // twice AWS's limits
+		{0.1, 100, "0:100 10:1"},                         // a tenth
+		{1, 3 << 20, "0:1 1990:0 20:1 2970:0 30:1"},      // overdrawn: the next as soon as the debt is paid
+		{0.1, 1 << 20, "0:1 8990:0 20:1 9970:0 30:1"},    // ten times what a second brings
 	} {
 		t.Run(fmt.Sprint(c.limits, "x", c.size), func(t *testing.T) {
 			inTime(t, Config{Limits: c.limits}, func(w *world) {
@@ -52,6 +53,46 @@ func TestWriteCapacityOfAShard(t *testing.T) {
 					if got := w.accepts("s", c.size); got != want {
 						w.t.Errorf("step %s: %d taken", step, got)
 					}
+				}
+			})
+		})
+	}
+}
+
+// A record larger than a second's worth gets in while small ones take all that
+// comes back to the shard: they never leave a full bucket. The shard takes no
+// more for it in the long run.
+func TestLargeRecordsAreNotStarved(t *testing.T) {
+	for name, small := range map[string]int{"by bytes": 16 << 10, "by records": 100} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, Config{}, func(w *world) {
+				w.create("s", 1)
+				if _, err := w.UpdateMaxRecordSize(w.ctx(), &kinesis.UpdateMaxRecordSizeInput{StreamARN: new(arnOf("s")), MaxRecordSizeInKiB: new(int32(10240))}); err != nil {
+					w.t.Fatal(err)
+				}
+				// Every ten seconds a client has a large record, and tries again ten times a second.
+				const seconds, large = 11, 3 << 20
+				took, waits := 0, 0
+				for tick := range seconds * 100 {
+					took += w.accepts("s", small) * small
+					if tick%1000 == 0 {
+						waits++
+					}
+					if waits > 0 && tick%10 == 9 {
+						in := &kinesis.PutRecordInput{StreamName: new("s"), PartitionKey: new("k"), Data: make([]byte, large)}
+						if _, err := w.PutRecord(w.ctx(), in); err == nil {
+							took, waits = took+large, waits-1
+						} else if tick%1000 > 100 {
+							w.t.Fatalf("a large record is refused for a second: %v", err)
+						}
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				if waits > 0 || took > (seconds+1)<<20+large { // the last one may not be paid yet
+					w.t.Errorf("%d large records wait; %d bytes got in", waits, took)
+				}
+				if small > 1<<10 && took < (seconds-1)<<20 {
+					w.t.Errorf("only %d bytes got in: the small ones lost more than the large ones took", took)
 				}
 			})
 		})

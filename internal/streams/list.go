@@ -3,8 +3,7 @@ package streams
 import (
 	"context"
 	"encoding/json"
-	"slices"
-	"strings"
+	"fmt"
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
@@ -26,15 +25,20 @@ func (s *Service) ListStreams(ctx context.Context, in *kinesis.ListStreamsInput)
 			return nil, err
 		}
 	}
-	s.mu.RLock()
+	prefix, from := streamKey(caller.Account, caller.Region, ""), ""
+	if after != "" {
+		from = prefix + after
+	}
 	var docs []*streamDoc
-	for n, st := range s.streams {
-		if d := st.doc.Load(); d != nil && n.account == caller.Account && n.region == caller.Region && n.name > after {
-			docs = append(docs, d)
+	for ch := range s.cfg.Catalog.Scan(prefix, from) {
+		d := new(streamDoc)
+		if err := json.Unmarshal(ch.Doc, d); err != nil {
+			return nil, fmt.Errorf("cannot read catalog document %s: %w", ch.Key, err)
+		}
+		if docs = append(docs, d); len(docs) > limit {
+			break
 		}
 	}
-	s.mu.RUnlock()
-	slices.SortFunc(docs, func(a, b *streamDoc) int { return strings.Compare(a.Name, b.Name) })
 	more := len(docs) > limit
 	docs = docs[:min(limit, len(docs))]
 	out := &kinesis.ListStreamsOutput{StreamNames: []string{}, HasMoreStreams: &more, StreamSummaries: []kinesis.StreamSummary{}}

@@ -1,30 +1,18 @@
 package streams
 
 import (
-	"context"
 	"testing"
 
 	"github.com/rheostream/rheo/internal/api"
 	"github.com/rheostream/rheo/internal/api/kinesis"
-	"github.com/rheostream/rheo/internal/shardlog"
 )
-
-// fullLog is a log whose disk is full.
-type fullLog struct{ shardlog.Log }
-
-func (fullLog) Append(_ context.Context, puts []shardlog.Put) {
-	for i := range puts {
-		puts[i].Err = shardlog.ErrNoSpace
-	}
-}
 
 // Records that could not be stored use up nothing of their shard's capacity, and
 // the error names the disk.
 func TestRecordsNotStoredUseUpNothing(t *testing.T) {
 	w := newWorld(t, Config{})
 	w.create("s", 1)
-	good := w.Service.cfg.Log
-	w.Service.cfg.Log = fullLog{good}
+	w.hook().full.Store(true)
 	name := "s"
 	for range 3 { // each of them is all that the shard takes in a second
 		in := &kinesis.PutRecordsInput{StreamName: &name}
@@ -41,7 +29,7 @@ func TestRecordsNotStoredUseUpNothing(t *testing.T) {
 			}
 		}
 	}
-	w.Service.cfg.Log = good
+	w.hook().full.Store(false)
 	if _, err := w.PutRecord(w.ctx(), &kinesis.PutRecordInput{StreamName: &name, PartitionKey: new("k"), Data: make([]byte, 1<<20-1)}); err != nil {
 		t.Errorf("a second's worth after records that were not stored: %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
@@ -225,6 +226,41 @@ func TestRetentionFollows(t *testing.T) {
 	if got := sh.Info().Retention; got != 48*time.Hour {
 		t.Errorf("the log's retention is %s", got)
 	}
+}
+
+// Of two calls at once, the one that had the last word on the document has it on
+// the log: else records expired before the time that DescribeStream tells.
+func TestRetentionInOrder(t *testing.T) {
+	inTime(t, Config{Limits: -1}, func(w *world) {
+		w.create("s", 2)
+		increase := func() error {
+			_, err := w.IncreaseStreamRetentionPeriod(w.ctx(), &kinesis.IncreaseStreamRetentionPeriodInput{StreamName: new("s"), RetentionPeriodHours: new(int32(48))})
+			return err
+		}
+		if err := increase(); err != nil {
+			t.Fatal(err)
+		}
+		slow := func(_ shardlog.ID, d time.Duration) {
+			if d == 24*time.Hour {
+				time.Sleep(time.Second)
+			}
+		}
+		w.hook().retain.Store(&slow)
+		decreased := make(chan error)
+		go func() {
+			_, err := w.DecreaseStreamRetentionPeriod(w.ctx(), &kinesis.DecreaseStreamRetentionPeriodInput{StreamName: new("s"), RetentionPeriodHours: new(int32(24))})
+			decreased <- err
+		}()
+		synctest.Wait() // it is at the first shard's log
+		if err := errors.Join(increase(), <-decreased); err != nil {
+			t.Fatal(err)
+		}
+		for _, sh := range w.byStream("s").shards {
+			if got, want := sh.log.Info().Retention, w.byStream("s").doc.Load().retention(); got != want {
+				t.Errorf("shard %d keeps records for %s, its stream for %s", sh.index, got, want)
+			}
+		}
+	})
 }
 
 // A consumer that is registered again is another one: its ARN differs.

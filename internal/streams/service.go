@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -72,6 +73,7 @@ type Service struct {
 	mu      sync.RWMutex
 	streams map[streamName]*stream // mu
 	byID    map[string]*stream     // mu
+	due     map[string]*stream     // mu; by id, those that want a step, now or later
 	busy    map[string]bool        // mu; stream ids that a lifecycle step works on
 	failing map[string]failure     // mu; streams whose last step failed
 }
@@ -93,6 +95,8 @@ type stream struct {
 	route   atomic.Pointer[route]
 	spread  atomic.Uint64 // AUTO distribution: counts records
 	metrics atomic.Pointer[metrics.Stream]
+	// retaining is full while a call changes the retention.
+	retaining chan struct{}
 
 	// The rest is guarded by Service.mu.
 	shards    map[uint32]*shard
@@ -143,6 +147,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		wake:    make(chan struct{}, 1),
 		streams: map[streamName]*stream{},
 		byID:    map[string]*stream{},
+		due:     map[string]*stream{},
 		busy:    map[string]bool{},
 		failing: map[string]failure{},
 	}
@@ -220,8 +225,8 @@ func parseShardKey(key string) (streamID string, index uint32, ok bool) {
 	if !ok {
 		return "", 0, false
 	}
-	_, err := fmt.Sscanf(digits, "%d", &index)
-	return streamID, index, err == nil
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return streamID, uint32(n), err == nil
 }
 
 func (d *streamDoc) retention() time.Duration { return time.Duration(d.RetentionHours) * time.Hour }
@@ -230,14 +235,16 @@ func (d *streamDoc) retention() time.Duration { return time.Duration(d.Retention
 func (s *Service) apply(changes []catalog.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	touched := map[*stream]bool{}
+	touched := map[*stream]bool{} // true where a shard changed
 	for _, ch := range changes {
 		var st *stream
 		var err error
+		isShard := false
 		switch {
 		case strings.HasPrefix(ch.Key, streamPrefix):
 			st, err = s.applyStream(ch)
 		case strings.HasPrefix(ch.Key, shardPrefix):
+			isShard = true
 			st, err = s.applyShard(ch)
 		case strings.HasPrefix(ch.Key, consumerPrefix):
 			st, err = s.applyConsumer(ch)
@@ -249,12 +256,19 @@ func (s *Service) apply(changes []catalog.Change) {
 			continue
 		}
 		if st != nil {
-			touched[st] = true
+			touched[st] = touched[st] || isShard
 		}
 	}
-	for st := range touched {
+	for st, shards := range touched {
+		if st.due() != 0 {
+			s.due[st.id] = st
+		} else {
+			delete(s.due, st.id)
+		}
 		st.monitor()
-		st.route.Store(newRoute(st))
+		if shards || st.route.Load() == nil { // with 20,000 shards a new one takes 20 ms, and puts wait
+			st.route.Store(newRoute(st))
+		}
 		close(st.changed)
 		st.changed = make(chan struct{})
 	}
@@ -267,7 +281,7 @@ func (s *Service) apply(changes []catalog.Change) {
 func (s *Service) viewOf(id string) *stream {
 	st := s.byID[id]
 	if st == nil {
-		st = &stream{id: id, shards: map[uint32]*shard{}, consumers: map[string]*consumer{}, changed: make(chan struct{})}
+		st = &stream{id: id, shards: map[uint32]*shard{}, consumers: map[string]*consumer{}, retaining: make(chan struct{}, 1), changed: make(chan struct{})}
 		s.byID[id] = st
 	}
 	return st

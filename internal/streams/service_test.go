@@ -22,6 +22,7 @@ type world struct {
 	*Service
 	t    testing.TB
 	fs   *vfs.Crash
+	io   *vfs.Faults // over fs, for this start
 	log  shardlog.Log
 	cat  *catalog.Catalog
 	cfg  Config
@@ -37,7 +38,8 @@ func newWorld(t testing.TB, cfg Config) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	log, err := shardlog.Open(shardlog.Config{FS: w.fs, Dir: "log", JournalFileBytes: 8 << 20, MemoryBytes: 16 << 20, Logger: slog.New(slog.DiscardHandler)})
+	w.io = vfs.NewFaults(w.fs)
+	log, err := shardlog.Open(shardlog.Config{FS: w.io, Dir: "log", JournalFileBytes: 8 << 20, MemoryBytes: 16 << 20, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -51,6 +51,14 @@ func (s *Service) setRetention(ctx context.Context, name, arn *string, hours int
 	case hours > retentionMaxHours:
 		return invalidArgument("Maximum allowed retention period is %d hours. Requested retention period (%d hours) is too long.", retentionMaxHours, hours)
 	}
+	// One after the other: of two that change the document, the later one must be
+	// the later one for the log too.
+	select {
+	case st.retaining <- struct{}{}:
+		defer func() { <-st.retaining }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	err = s.update(ctx, st, func(c *change) error {
 		if err := active(c.doc); err != nil {
 			return err
@@ -65,8 +73,9 @@ func (s *Service) setRetention(ctx context.Context, name, arn *string, hours int
 	if err != nil {
 		return err
 	}
-	// The document leads. A crash before the log follows is made up for at the
-	// next start, an error by repeating the call.
+	// The document leads, and the log follows though the caller may be gone. A
+	// crash before that is made up for at the next start, an error by repeating the call.
+	ctx = context.WithoutCancel(ctx)
 	s.mu.RLock()
 	logs := make([]shardlog.Shard, 0, len(st.shards))
 	for _, sh := range st.shards {

@@ -65,7 +65,7 @@ func (x *exchange) readBody() error {
 		room = min(room, declared)
 	}
 	if err := x.reserve(room); err != nil {
-		return err
+		return x.passOver(err)
 	}
 	x.body = getBuffer(int(room))
 	if declared == 0 {
@@ -83,7 +83,7 @@ func (x *exchange) readBody() error {
 				larger = min(larger, declared)
 			}
 			if err := x.reserve(larger - room); err != nil {
-				return err
+				return x.passOver(err)
 			}
 			room = larger
 			x.grow(int(room))
@@ -108,6 +108,34 @@ func (x *exchange) readBody() error {
 		return errTooSlow
 	}
 	panic(http.ErrAbortHandler) // half a request: nobody is there to be answered
+}
+
+// passOver reads the rest of a body that cannot be kept, at the pace of any, and
+// returns why. A client reads no answer before it has sent everything: cut off,
+// it would see a broken connection and not that it may try again.
+func (x *exchange) passOver(why error) error {
+	read := int64(0)
+	if x.body != nil {
+		read = int64(len(*x.body))
+		putBuffer(x.body)
+		x.Memory.Release(x.reserved)
+		x.body, x.reserved = nil, 0
+	}
+	if read == 0 && x.r.Header.Get("Expect") != "" {
+		return why // it waits to hear whether to send at all
+	}
+	for read < bodyBytesMax {
+		x.bodyDeadline(read + firstBytes)
+		n, err := io.CopyN(io.Discard, x.r.Body, firstBytes)
+		if read += n; err == io.EOF {
+			x.control().SetReadDeadline(time.Time{})
+			return why
+		} else if err != nil {
+			break // too slow, or gone
+		}
+	}
+	x.w.Header().Set("Connection", "close")
+	return why
 }
 
 // reserve takes memory for n more bytes of body and what is decoded from them.

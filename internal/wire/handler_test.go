@@ -209,16 +209,26 @@ func TestBodyOfUnknownLength(t *testing.T) {
 	}
 }
 
-// TestMemory: a body for which there is no memory is read no further.
+// TestMemory: a body for which there is no memory is passed over, and holds none.
 func TestMemory(t *testing.T) {
 	h, _ := testHandler(t, func(c *HandlerConfig) { c.Memory = NewBudget(1 << 20) })
 	r := request("http://localhost/", "PutRecord", putBody)
 	r.ContentLength = 600 << 10
-	read := 0
-	r.Body = io.NopCloser(readerFunc(func(p []byte) (int, error) { read += len(p); return len(p), nil }))
+	read, held := 0, int64(0)
+	r.Body = io.NopCloser(readerFunc(func(p []byte) (int, error) {
+		if read == 600<<10 {
+			return 0, io.EOF
+		}
+		if read > firstBytes {
+			held = max(held, h.Memory.Used())
+		}
+		n := min(len(p), 600<<10-read)
+		read += n
+		return n, nil
+	}))
 	resp := do(h, r)
-	if body := readAll(t, resp); resp.StatusCode != 503 || !strings.HasPrefix(body, `{"__type":"ServiceUnavailable"`) || read > firstBytes {
-		t.Fatalf("%s %s, read: %d", resp.Status, body, read)
+	if body := readAll(t, resp); resp.StatusCode != 503 || !strings.HasPrefix(body, `{"__type":"ServiceUnavailable"`) || held > 0 || read != 600<<10 {
+		t.Fatalf("%s %s, read: %d, held meanwhile: %d", resp.Status, body, read, held)
 	}
 	if resp := do(h, request("http://localhost/", "PutRecord", putBody)); resp.StatusCode != 200 {
 		t.Fatal(readAll(t, resp))

@@ -117,6 +117,56 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
+// TestRefusedSendersHearOfIt: a body for which there is no memory is passed over,
+// not cut off: a client who is still sending could not read why.
+func TestRefusedSendersHearOfIt(t *testing.T) {
+	h, s := testHandler(t, func(c *HandlerConfig) { c.Memory = NewBudget(1 << 20) })
+	server, _ := startServer(t, h, nil)
+	c, err := net.Dial("tcp", server.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	answers := bufio.NewReader(c)
+	big := `{"StreamName":"s","PartitionKey":"k","Data":"` + strings.Repeat("QUJD", 3<<20) + `"}`
+	for _, tt := range []struct {
+		body   string
+		status int
+	}{{big, 503}, {putBody, 200}, {big, 503}} { // over one connection
+		r := request("http://localhost/", "PutRecord", tt.body)
+		if err := r.Write(c); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(answers, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body := readAll(t, resp); resp.StatusCode != tt.status {
+			t.Errorf("%s %s, want %d", resp.Status, body, tt.status)
+		}
+	}
+	if len(s.put) != 1 || h.Memory.Used() != 0 {
+		t.Errorf("%d records put, %d bytes of memory are still taken", len(s.put), h.Memory.Used())
+	}
+}
+
+// TestRefusedSendersMustSend: passing over a body takes no longer than reading it.
+func TestRefusedSendersMustSend(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *Handler, _ *fewStreams, dial func() net.Conn) {
+		h.Memory.Take(BudgetDefault - 4) // no memory for anybody
+		defer h.Memory.Release(BudgetDefault - 4)
+		c := dial()
+		r := request("http://localhost/", "PutRecord", putBody)
+		r.ContentLength = 1 << 20
+		r.Body = io.NopCloser(io.MultiReader(strings.NewReader(putBody), errorReader{}))
+		r.Write(c) // fails half way
+		took, got := closesAfter(t, c)
+		if limit := bodyGrace + firstBytes*time.Second/bodyBytesPerSecond; !strings.HasPrefix(got, "HTTP/1.1 503") || took > limit+2*time.Second {
+			t.Errorf("closed after %v with %q", took, got)
+		}
+	})
+}
+
 // TestSlowButSteady: a large body over a slow line is no attack.
 func TestSlowButSteady(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ *Handler, s *fewStreams, dial func() net.Conn) {
