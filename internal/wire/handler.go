@@ -136,7 +136,7 @@ func (x *exchange) serve() error {
 		x.route.op = op
 	}
 	if !x.Calls.Serves(op) { // before its input is found wanting
-		return call.ErrUnknown
+		return x.Calls.Unknown(op)
 	}
 	in := op.NewInput()
 	if err := x.route.codec.Decode(op, x.r, *x.body, in); err != nil {

@@ -159,4 +159,3 @@ func (ts *tables) block(t *testing.T, file, block string) string {
 	}
 	return strings.TrimSuffix(request, "\n----") + "\n----\n" + got
 }
-
