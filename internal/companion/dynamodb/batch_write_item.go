@@ -67,7 +67,9 @@ func (s *Service) readBatch(ctx context.Context, in *api.BatchWriteItemInput) ([
 		for _, r := range in.RequestItems[given] {
 			b := batchedWrite{itemWrite: itemWrite{table: key}, name: name}
 			switch {
-			case (r.PutRequest == nil) == (r.DeleteRequest == nil):
+			case r.PutRequest == nil && r.DeleteRequest == nil:
+				return nil, validation("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+			case r.PutRequest != nil && r.DeleteRequest != nil:
 				return nil, validation("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 			case r.PutRequest != nil:
 				b.kind = putItem

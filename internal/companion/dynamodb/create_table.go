@@ -167,7 +167,7 @@ func (d *tableDoc) readAttributes(list []api.AttributeDefinition) error {
 		}
 		given[name] = true
 		if before, known := d.Types[name]; known && before != t {
-			return validation(badValues+"Attributes cannot be redefined. Please check that your attribute has the same type as previously defined. Existing schema: Schema:[SchemaElement: key{%s:%s}] New schema: Schema:[SchemaElement: key{%[1]s:%s}]", name, before, t)
+			return validation(badValues+"Attributes cannot be redefined. Please check that your attribute has the same type as previously defined. Existing schema: Schema:[SchemaElement: key{%s:%s}] New schema: Schema:[SchemaElement: key{%[1]s:%[3]s}]", name, before, t)
 		}
 		d.Types[name] = t
 	}
@@ -176,8 +176,8 @@ func (d *tableDoc) readAttributes(list []api.AttributeDefinition) error {
 
 // readSchema reads the key of a table or an index.
 func (d *tableDoc) readSchema(list []api.KeySchemaElement) (k keySchema, err error) {
-	if len(list) < 1 || len(list) > 2 {
-		return k, validation("1 validation error detected: Value '%d' at 'keySchema' failed to satisfy constraint: Member must have length between 1 and 2", len(list))
+	if len(list) == 0 || len(list) > 2 { // the model lets a table go without
+		return k, validation("1 validation error detected: Value null at 'keySchema' failed to satisfy constraint: Member must not be null")
 	}
 	k.Hash = *list[0].AttributeName
 	if len(list) == 2 {
