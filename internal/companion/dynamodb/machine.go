@@ -222,20 +222,19 @@ func (m *machine) applyNext(ctx context.Context, b *shardlog.Batch) error {
 		err error
 	}
 	answers := make([]answer, 0, len(b.Records))
-	var failed error
 	for _, r := range b.Records {
 		id, t, err := parseCommand(r.Data, m.sealer)
 		if err == nil {
 			err = m.state.apply(uint64(r.Offset), r.Arrival, t)
 		}
 		if err != nil && !errors.Is(err, errConflict) {
-			failed = fmt.Errorf("command %d: %w", r.Offset, err)
-			break
+			// Readers keep what they had: the state may have the command in part.
+			return fmt.Errorf("command %d: %w", r.Offset, err)
 		}
 		answers = append(answers, answer{id, err})
 		m.logged.Add(int64(len(r.Data)))
 	}
-	if failed == nil && b.Next > nextOffset(m.state.offset) { // offsets without records, as failed groups leave
+	if b.Next > nextOffset(m.state.offset) { // offsets without records, as failed groups leave
 		m.state.offset = uint64(b.Next) - 1
 	}
 	m.shown.Store(m.state.view())
@@ -247,5 +246,5 @@ func (m *machine) applyNext(ctx context.Context, b *shardlog.Batch) error {
 			ch <- a.err
 		}
 	}
-	return failed
+	return nil
 }

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	api "github.com/rheostream/rheo/internal/api/dynamodb"
@@ -94,10 +95,8 @@ func (s *Service) expire(ctx context.Context, tableKey string) error {
 		if err != nil {
 			return err
 		}
-		for _, st := range found {
-			if err := s.machine.commit(ctx, st, true); err != nil && err != errConflict { // it was written meanwhile: it lives
-				return err
-			}
+		if err := s.deleteExpired(ctx, found); err != nil {
+			return err
 		}
 		if last == "" {
 			return nil
@@ -107,12 +106,30 @@ func (s *Service) expire(ctx context.Context, tableKey string) error {
 	return nil
 }
 
+// deleteExpired deletes items by one command, or if one of them was written
+// meanwhile, which then lives, each by its own.
+func (s *Service) deleteExpired(ctx context.Context, found txn) error {
+	if len(found) == 0 {
+		return nil
+	}
+	err := s.machine.commit(ctx, found, true)
+	if !errors.Is(err, errConflict) {
+		return err
+	}
+	for i := range found {
+		if err := s.machine.commit(ctx, found[i:i+1], true); err != nil && !errors.Is(err, errConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
 // fiveYears is how long ago an item's time may be for it to be deleted: a value
 // older than that is taken for something else.
 const fiveYears = 5 * 365 * 24 * 60 * 60
 
 // expired finds expired items behind a key; last is where to go on, empty at the end.
-func (t *table) expired(now time.Time, after string) (found []txn, last string, err error) {
+func (t *table) expired(now time.Time, after string) (found txn, last string, err error) {
 	names := []string{t.doc.TTL}
 	t.items.Ascend(after, func(key string, r row) bool {
 		if key == after {
@@ -130,7 +147,7 @@ func (t *table) expired(now time.Time, after string) (found []txn, last string, 
 		v := it[t.doc.TTL]
 		at, ok := v.Num.Int64()
 		if v.Type == item.N && ok && at < now.Unix() && at > now.Unix()-fiveYears {
-			found = append(found, txn{{kind: deleteItem, table: t.doc.key(), id: t.doc.ID, key: key, version: r.version}})
+			found = append(found, step{kind: deleteItem, table: t.doc.key(), id: t.doc.ID, key: key, version: r.version})
 		}
 		return true
 	})
