@@ -272,3 +272,97 @@ func (d *disk) checkIndex(keys int) {
 		}
 	}
 }
+
+// TestTransactionsAreWhole: of the items that transactions write together none is
+// ever without the others, wherever the power is cut, and what was answered is there.
+func TestTransactionsAreWhole(t *testing.T) {
+	cycles, seed := 12, uint64(2)
+	if n, err := strconv.Atoi(os.Getenv("DYNAMODB_CYCLES")); err == nil {
+		cycles, seed = n, uint64(time.Now().UnixNano())
+		t.Logf("seed %d", seed)
+	}
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	d := &disk{t: t, fs: vfs.NewCrash(seed)}
+	d.start()
+	defer func() { d.stop() }()
+	for _, name := range []string{"one", "other"} {
+		d.ts.call("CreateTable", strings.Replace(createLeases, "leases", name, 1))
+	}
+	const writers = 3
+	var done, tried [writers]int
+	both := func(w, n int) string {
+		return fmt.Sprintf(`{"ClientRequestToken": "w%d-%d", "TransactItems": [
+			{"Put": {"TableName": "one", "Item": {"k": {"S": "w%[1]d"}, "v": {"N": "%[2]d"}}, "ConditionExpression": "attribute_not_exists(k) OR v < :v", "ExpressionAttributeValues": {":v": {"N": "%[2]d"}}}},
+			{"Update": {"TableName": "other", "Key": {"k": {"S": "w%[1]d"}}, "UpdateExpression": "SET v = :v", "ExpressionAttributeValues": {":v": {"N": "%[2]d"}}}},
+			{"Put": {"TableName": "other", "Item": {"k": {"S": "w%[1]d-%[2]d"}}}}]}`, w, n)
+	}
+	for cycle := range cycles {
+		ctx, cancel := context.WithCancel(t.Context())
+		var g sync.WaitGroup
+		for w := range writers {
+			g.Go(func() {
+				for ctx.Err() == nil {
+					tried[w]++
+					if out := d.ts.do(ctx, "TransactWriteItems", both(w, tried[w])); out == "{}" {
+						done[w] = tried[w]
+					} else if strings.Contains(out, "Exception") {
+						t.Errorf("cut %d: %s", cycle+1, out)
+					}
+				}
+			})
+		}
+		time.Sleep(time.Duration(1000+rnd.IntN(5000)) * time.Microsecond)
+		next := d.fs.Crash()
+		cancel()
+		g.Wait()
+		d.stop()
+		d.fs = next
+		d.start()
+		for w := range writers {
+			get := func(table string) int {
+				in := register{kind: "get"}
+				out := in.outcome(t, d.ts.call("GetItem", fmt.Sprintf(`{"TableName": %q, "Key": {"k": {"S": "w%d"}}}`, table, w)))
+				return max(out.value, 0)
+			}
+			one, other := get("one"), get("other")
+			if one != other || one < done[w] || one > tried[w] {
+				t.Fatalf("cut %d: writer %d has %d and %d; %d was answered, %d tried", cycle+1, w, one, other, done[w], tried[w])
+			}
+			if one > 0 {
+				if out := d.ts.call("GetItem", fmt.Sprintf(`{"TableName": "other", "Key": {"k": {"S": "w%d-%d"}}}`, w, one)); out == "{}" {
+					t.Fatalf("cut %d: the third item of a transaction is missing", cycle+1)
+				}
+				// Done again by its token it changes nothing, and is no error.
+				if out := d.ts.do(t.Context(), "TransactWriteItems", both(w, one)); out != "{}" {
+					t.Fatalf("cut %d: the same again: %s", cycle+1, out)
+				}
+			}
+		}
+	}
+	t.Logf("answered %v of %v", done, tried)
+}
+
+// TestFullDisk: on a full disk writes are refused, reads and deletes go on.
+func TestFullDisk(t *testing.T) {
+	d := &disk{t: t, fs: vfs.NewCrash(3)}
+	d.fs.SetCapacity(48 << 20)
+	d.start()
+	defer func() { d.stop() }()
+	d.ts.call("CreateTable", createLeases)
+	big := strings.Repeat("x", 300<<10)
+	var out string
+	for i := range 400 {
+		out = d.ts.do(t.Context(), "PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "v": {"S": "%s"}}}`, i%50, big))
+		if out != "{}" && !strings.HasPrefix(out, "ThrottlingException") {
+			break
+		}
+	}
+	if !strings.HasPrefix(out, "LimitExceededException: There is no space left on the disk") {
+		t.Skipf("snapshots kept the disk from filling: %s", out)
+	}
+	if out := d.ts.call("GetItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "ProjectionExpression": "k"}`); out != `{"Item":{"k":{"S":"k1"}}}` {
+		t.Error(out)
+	}
+	d.ts.call("DeleteItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}}`)
+	d.ts.call("DeleteTable", `{"TableName": "leases"}`)
+}

@@ -128,7 +128,7 @@ func (s *Service) Close() {
 
 // Subset is what callers of other operations are told.
 func (s *Service) Subset() string {
-	return "rheo serves the part of DynamoDB that clients of Kinesis need, and this operation is not in it; its package documentation lists those that are"
+	return "rheo serves the part of DynamoDB that clients of Kinesis need, and this operation is not in it; docs/dynamodb.md lists those that are"
 }
 
 // decide makes a change: what is to be done is decided on the current state,
