@@ -139,10 +139,11 @@ func (r register) outcome(t *testing.T, answer string) outcome {
 
 // A disk is what the tables are on, and its power can be cut.
 type disk struct {
-	t   *testing.T
-	fs  *vfs.Crash
-	log *shardlog.Disk
-	ts  *tables
+	t     *testing.T
+	fs    *vfs.Crash
+	every int64 // bytes between snapshots
+	log   *shardlog.Disk
+	ts    *tables
 }
 
 func (d *disk) start() {
@@ -154,7 +155,7 @@ func (d *disk) start() {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.ts = &tables{t: d.t, cfg: dynamodb.Config{Log: d.log, Blobs: blobs, SnapshotEvery: 4000}}
+	d.ts = &tables{t: d.t, cfg: dynamodb.Config{Log: d.log, Blobs: blobs, SnapshotEvery: d.every}}
 	d.ts.start()
 }
 
@@ -174,7 +175,7 @@ func TestLinearizable(t *testing.T) {
 		t.Logf("seed %d", seed)
 	}
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	d := &disk{t: t, fs: vfs.NewCrash(seed)}
+	d := &disk{t: t, fs: vfs.NewCrash(seed), every: 4000}
 	d.start()
 	defer func() { d.stop() }()
 	d.ts.call("CreateTable", `{"TableName": "leases", "AttributeDefinitions": [{"AttributeName": "leaseKey", "AttributeType": "S"}, {"AttributeName": "v", "AttributeType": "N"}],
@@ -282,7 +283,7 @@ func TestTransactionsAreWhole(t *testing.T) {
 		t.Logf("seed %d", seed)
 	}
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	d := &disk{t: t, fs: vfs.NewCrash(seed)}
+	d := &disk{t: t, fs: vfs.NewCrash(seed), every: 4000}
 	d.start()
 	defer func() { d.stop() }()
 	for _, name := range []string{"one", "other"} {
@@ -344,7 +345,7 @@ func TestTransactionsAreWhole(t *testing.T) {
 
 // TestFullDisk: on a full disk writes are refused, reads and deletes go on.
 func TestFullDisk(t *testing.T) {
-	d := &disk{t: t, fs: vfs.NewCrash(3)}
+	d := &disk{t: t, fs: vfs.NewCrash(3), every: 1 << 40}
 	d.fs.SetCapacity(48 << 20)
 	d.start()
 	defer func() { d.stop() }()
