@@ -144,7 +144,7 @@ func (s *Server) start(c Config, memory shares) (err error) {
 		return err
 	}
 	s.dynamodb, err = dynamodb.New(context.Background(), dynamodb.Config{
-		Log: s.log, Blobs: s.blobs, MemoryBytes: memory.tables, Transition: c.Transition, Metrics: registry, Logger: c.Logger,
+		Log: s.log, Blobs: s.blobs, MemoryBytes: memory.tables, Answers: answers, Transition: c.Transition, Metrics: registry, Logger: c.Logger,
 	})
 	if err != nil {
 		return err

@@ -138,6 +138,11 @@ func (x *exchange) serve() error {
 	if !x.Calls.Serves(op) { // before its input is found wanting
 		return x.Calls.Unknown(op)
 	}
+	if n := valueBytes(op.Service, *x.body); n > 0 {
+		if err := x.reserve(n); err != nil {
+			return err
+		}
+	}
 	in := op.NewInput()
 	if err := x.route.codec.Decode(op, x.r, *x.body, in); err != nil {
 		return err

@@ -26,6 +26,8 @@ func (s *Service) BatchGetItem(ctx context.Context, in *api.BatchGetItemInput) (
 		return nil, validation("Too many items requested for the BatchGetItem call")
 	}
 	st, size := s.machine.view(), 0
+	a := s.newAnswer()
+	defer a.sent(ctx)
 	for _, given := range sortedKeys(in.RequestItems) {
 		ka := in.RequestItems[given]
 		name, key, err := tableName(ctx, &given)
@@ -40,7 +42,7 @@ func (s *Service) BatchGetItem(ctx context.Context, in *api.BatchGetItemInput) (
 		if err != nil {
 			return nil, err
 		}
-		units, err := t.batchGet(out, given, &ka, projection, &size)
+		units, err := t.batchGet(out, given, &ka, projection, &size, a)
 		if err != nil {
 			return nil, err
 		}
@@ -51,7 +53,7 @@ func (s *Service) BatchGetItem(ctx context.Context, in *api.BatchGetItemInput) (
 	return out, nil
 }
 
-func (t *table) batchGet(out *api.BatchGetItemOutput, given string, ka *api.KeysAndAttributes, projection *expr.Projection, size *int) (units float64, err error) {
+func (t *table) batchGet(out *api.BatchGetItemOutput, given string, ka *api.KeysAndAttributes, projection *expr.Projection, size *int, a *answer) (units float64, err error) {
 	keys := make([]item.Item, len(ka.Keys))
 	seen := make([]string, 0, len(ka.Keys))
 	for i := range ka.Keys {
@@ -67,13 +69,17 @@ func (t *table) batchGet(out *api.BatchGetItemOutput, given string, ka *api.Keys
 		}
 		seen = append(seen, key)
 	}
+	if err := t.doc.checkScalars(projection.Nested()); err != nil {
+		return 0, err
+	}
 	list := []map[string]api.AttributeValue{}
 	for i, key := range seen {
 		it, _, err := t.get(key)
 		if err != nil {
 			return 0, err
 		}
-		if *size > 0 && *size+it.Size() > batchBytesMax {
+		shown := projection.Of(it)
+		if *size > 0 && *size+it.Size() > batchBytesMax || !a.take(shown) {
 			rest := *ka
 			rest.Keys = ka.Keys[i:]
 			out.UnprocessedKeys[given] = rest
@@ -82,7 +88,7 @@ func (t *table) batchGet(out *api.BatchGetItemOutput, given string, ka *api.Keys
 		*size += it.Size()
 		units += readUnits(it.Size(), ka.ConsistentRead)
 		if it != nil {
-			list = append(list, projection.Of(it).API())
+			list = append(list, shown.API())
 		}
 	}
 	out.Responses[given] = list

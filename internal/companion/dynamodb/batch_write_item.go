@@ -4,7 +4,6 @@ import (
 	"context"
 
 	api "github.com/rheostream/rheo/internal/api/dynamodb"
-	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
 )
 
 const batchWriteMax = 25
@@ -67,14 +66,12 @@ func (s *Service) readBatch(ctx context.Context, in *api.BatchWriteItemInput) ([
 		for _, r := range in.RequestItems[given] {
 			b := batchedWrite{itemWrite: itemWrite{table: key}, name: name}
 			switch {
-			case r.PutRequest == nil && r.DeleteRequest == nil:
-				return nil, validation("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
-			case r.PutRequest != nil && r.DeleteRequest != nil:
+			case (r.PutRequest == nil) == (r.DeleteRequest == nil):
 				return nil, validation("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 			case r.PutRequest != nil:
 				b.kind = putItem
-				if b.item, err = readItem(r.PutRequest.Item); err == nil && b.item.Size() > item.BytesMax {
-					err = validation("Item size has exceeded the maximum allowed size")
+				if b.item, err = readItem(r.PutRequest.Item); err == nil {
+					err = checkSize(b.item)
 				}
 			default:
 				b.kind = deleteItem

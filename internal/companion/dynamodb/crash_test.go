@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -167,13 +168,29 @@ func (d *disk) stop() {
 // TestLinearizable has clients compare and swap a few items while the power is cut
 // at random moments: what they saw is what one client after another could have
 // seen, cuts or not. What was answered was durable, and what was not answered was
-// done once or not at all. DYNAMODB_CYCLES=n makes n cuts with another seed.
-func TestLinearizable(t *testing.T) {
-	cycles, seed := 12, uint64(1)
-	if n, err := strconv.Atoi(os.Getenv("DYNAMODB_CYCLES")); err == nil {
-		cycles, seed = n, uint64(time.Now().UnixNano())
-		t.Logf("seed %d", seed)
+// done once or not at all.
+func TestLinearizable(t *testing.T) { rounds(t, 1, linearizable) }
+
+// rounds runs a test with a seed, or with as many others as DYNAMODB_ROUNDS says.
+func rounds(t *testing.T, seed uint64, test func(*testing.T, uint64)) {
+	n, err := strconv.Atoi(os.Getenv("DYNAMODB_ROUNDS"))
+	if err != nil {
+		test(t, seed)
+		return
 	}
+	for i := range n {
+		seed := uint64(time.Now().UnixNano()) + uint64(i)
+		if !t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { test(t, seed) }) {
+			return
+		}
+	}
+}
+
+// powerCuts is how often the power is cut in a round: histories stay short enough
+// to be checked.
+const powerCuts = 12
+
+func linearizable(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	d := &disk{t: t, fs: vfs.NewCrash(seed), every: 4000}
 	d.start()
@@ -188,7 +205,7 @@ func TestLinearizable(t *testing.T) {
 	now := func() int64 { return time.Since(began).Nanoseconds()<<10 | clock.Add(1)&1023 }
 	var mu sync.Mutex
 	var history []porcupine.Operation // mu
-	for cycle := range cycles {
+	for cycle := range powerCuts {
 		ctx, cancel := context.WithCancel(t.Context())
 		var g sync.WaitGroup
 		for client := range clients {
@@ -243,15 +260,12 @@ func TestLinearizable(t *testing.T) {
 		}
 	}
 	t.Logf("%d operations, %d of them without an answer", len(history), unknown)
-	if len(history) < cycles*clients {
+	if len(history) < powerCuts*clients {
 		t.Errorf("only %d operations were made", len(history))
 	}
 	switch result, info := porcupine.CheckOperationsVerbose(leases, history, time.Minute); result {
 	case porcupine.Illegal:
-		file := t.TempDir() + "/history.html"
-		if os.Getenv("DYNAMODB_CYCLES") != "" {
-			file = os.TempDir() + "/dynamodb-history.html"
-		}
+		file := filepath.Join(os.TempDir(), "dynamodb-history.html")
 		porcupine.VisualizePath(leases, info, file)
 		t.Errorf("the history is not linearizable; see %s", file)
 	case porcupine.Unknown:
@@ -276,12 +290,9 @@ func (d *disk) checkIndex(keys int) {
 
 // TestTransactionsAreWhole: of the items that transactions write together none is
 // ever without the others, wherever the power is cut, and what was answered is there.
-func TestTransactionsAreWhole(t *testing.T) {
-	cycles, seed := 12, uint64(2)
-	if n, err := strconv.Atoi(os.Getenv("DYNAMODB_CYCLES")); err == nil {
-		cycles, seed = n, uint64(time.Now().UnixNano())
-		t.Logf("seed %d", seed)
-	}
+func TestTransactionsAreWhole(t *testing.T) { rounds(t, 2, transactionsAreWhole) }
+
+func transactionsAreWhole(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	d := &disk{t: t, fs: vfs.NewCrash(seed), every: 4000}
 	d.start()
@@ -297,7 +308,7 @@ func TestTransactionsAreWhole(t *testing.T) {
 			{"Update": {"TableName": "other", "Key": {"k": {"S": "w%[1]d"}}, "UpdateExpression": "SET v = :v", "ExpressionAttributeValues": {":v": {"N": "%[2]d"}}}},
 			{"Put": {"TableName": "other", "Item": {"k": {"S": "w%[1]d-%[2]d"}}}}]}`, w, n)
 	}
-	for cycle := range cycles {
+	for cycle := range powerCuts {
 		ctx, cancel := context.WithCancel(t.Context())
 		var g sync.WaitGroup
 		for w := range writers {

@@ -55,6 +55,7 @@ type Config struct {
 	Blobs       blob.Store
 	Sealer      Sealer            // nil: nothing is sealed, which is epoch 0
 	MemoryBytes int64             // of all tables; 0 is MemoryBytesDefault
+	Answers     Memory            // of answers; nil: unlimited
 	Transition  time.Duration     // how long tables and indexes are CREATING or UPDATING
 	Metrics     *metrics.Registry // a new one if nil
 	Logger      *slog.Logger      // discarded if nil
@@ -74,6 +75,7 @@ type Service struct {
 	machine    *machine
 	latches    latches
 	budget     budget
+	answers    Memory
 	transition time.Duration
 	now        func() time.Time
 	logger     *slog.Logger
@@ -106,7 +108,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{machine: m, transition: c.Transition, now: c.Log.Now, logger: c.Logger}
+	s := &Service{machine: m, answers: c.Answers, transition: c.Transition, now: c.Log.Now, logger: c.Logger}
 	s.budget.max = c.MemoryBytes
 	if c.Metrics != nil {
 		c.Metrics.Gauge("rheo_dynamodb_memory_bytes", "Memory that tables take of their budget.",

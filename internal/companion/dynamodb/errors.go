@@ -50,11 +50,6 @@ func conditionFailed(old item.Item, show bool) *api.Error {
 	return e
 }
 
-// noIndex is the answer to who changes an index that is not there.
-func noIndex() *api.Error {
-	return api.Errorf("ResourceNotFoundException", "Requested resource not found")
-}
-
 // tableNotFound gives an error the code that operations on backups have for it.
 func tableNotFound(err error) error {
 	var e *api.Error

@@ -27,12 +27,21 @@ func (s *Service) GetItem(ctx context.Context, in *api.GetItemInput) (*api.GetIt
 		return nil, err
 	}
 	it, err := t.read(k)
+	if err == nil {
+		err = t.doc.checkScalars(projection.Nested())
+	}
 	if err != nil {
 		return nil, err
 	}
 	out := &api.GetItemOutput{ConsumedCapacity: consumed(in.ReturnConsumedCapacity, name, readUnits(it.Size(), in.ConsistentRead), "", false)}
 	if it != nil {
-		out.Item = projection.Of(it).API()
+		a := s.newAnswer()
+		defer a.sent(ctx)
+		shown := projection.Of(it)
+		if !a.take(shown) {
+			return nil, errNoRoom()
+		}
+		out.Item = shown.API()
 	}
 	return out, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	rheo "github.com/rheostream/rheo/internal/api"
 	api "github.com/rheostream/rheo/internal/api/dynamodb"
+	"github.com/rheostream/rheo/internal/companion/dynamodb/expr"
 	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
 )
 
@@ -169,6 +170,41 @@ func (d *tableDoc) checkIndexKeys(it item.Item) error {
 			if err := checkKeyValue(name, v, name == x.Key.Hash); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// checkUpdate finds what is wrong with an update of any item of the table.
+func (d *tableDoc) checkUpdate(u *expr.Update) error {
+	for _, path := range u.Paths() {
+		if d.Key.has(path[0].Name) {
+			return validation(badValues+"Cannot update attribute %s. This attribute is part of the key", path[0].Name)
+		}
+	}
+	for i := range d.Indexes {
+		x := &d.Indexes[i]
+		for _, name := range x.Key.names() {
+			if t := u.TypeOf(name); t != item.None && t.String() != d.Types[name] {
+				return validation(badValues+"Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", name, d.Types[name], t, x.Name)
+			}
+		}
+	}
+	return d.checkScalars(u.Nested())
+}
+
+// checkScalars: an expression that looks into these attributes cannot be right if
+// one of them is in a key.
+func (d *tableDoc) checkScalars(names []string) error {
+	for _, name := range names {
+		kind := ""
+		if d.Key.has(name) {
+			kind = "Key"
+		} else if _, typed := d.Types[name]; typed {
+			kind = "IndexKey"
+		}
+		if kind != "" {
+			return validation("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: %s: %s", kind, name)
 		}
 	}
 	return nil

@@ -28,26 +28,27 @@ func oneDialect(old, expressions []parameter, names map[string]string, values ma
 		return validation("Can not use both expression and non-expression parameters in the same request: Non-expression parameters: {%s} Expression parameters: {%s}",
 			strings.Join(o, ", "), strings.Join(e, ", "))
 	}
-	if len(e) == 0 {
-		for _, p := range []parameter{{"ExpressionAttributeNames", names != nil}, {"ExpressionAttributeValues", values != nil}} {
-			if !p.given {
-				continue
-			}
-			if len(o) > 0 {
-				return validation("%s can only be specified when using expressions", p.name)
-			}
-			all := make([]string, len(expressions))
-			for i, x := range expressions {
-				all[i] = x.name
-			}
-			is := " is null"
-			if len(all) > 1 {
-				is = " are null"
-			}
-			return validation("%s can only be specified when using expressions: %s%s", p.name, strings.Join(all, " and "), is)
-		}
+	if names != nil && len(e) == 0 {
+		return validation("ExpressionAttributeNames can only be specified when using expressions")
 	}
-	return nil
+	if values == nil {
+		return nil
+	}
+	var takers []string // expressions that could have values
+	for _, x := range expressions {
+		if x.name == "ProjectionExpression" {
+			continue
+		}
+		if x.given {
+			return nil
+		}
+		takers = append(takers, x.name)
+	}
+	is := "is"
+	if len(takers) > 1 {
+		is = "are"
+	}
+	return validation("ExpressionAttributeValues can only be specified when using expressions: %s %s null", strings.Join(takers, " and "), is)
 }
 
 // A writeCondition is what must hold for an item to be written.

@@ -5,7 +5,6 @@ import (
 
 	api "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/companion/dynamodb/expr"
-	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
 )
 
 // PutItem stores an item, in the place of one with the same key.
@@ -53,8 +52,8 @@ func readPut(ctx context.Context, in *api.PutItemInput) (name string, w *itemWri
 	if err == nil {
 		err = p.Unused()
 	}
-	if err == nil && w.item.Size() > item.BytesMax {
-		err = validation("Item size has exceeded the maximum allowed size")
+	if err == nil {
+		err = checkSize(w.item)
 	}
 	return name, w, err
 }

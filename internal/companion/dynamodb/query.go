@@ -41,10 +41,12 @@ func (s *Service) Query(ctx context.Context, in *api.QueryInput) (*api.QueryOutp
 			return nil, validation("%s can only contain non-primary key attributes: Primary key attribute: %s", kind, attribute)
 		}
 	}
-	if err := q.startAt("The provided starting key is outside query boundaries based on provided conditions"); err != nil {
+	if err := q.startAt(func(start item.Item) error { return outside(q.key, conditions, start) }); err != nil {
 		return nil, err
 	}
-	page, err := q.read(ctx)
+	a := s.newAnswer()
+	defer a.sent(ctx)
+	page, err := q.read(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +56,8 @@ func (s *Service) Query(ctx context.Context, in *api.QueryInput) (*api.QueryOutp
 
 // readQuery reads what a Query says in either dialect.
 func (q *reading) readQuery(in *api.QueryInput) ([]expr.KeyCondition, error) {
-	old := []parameter{{"AttributesToGet", in.AttributesToGet != nil}, {"KeyConditions", in.KeyConditions != nil},
+	// Conditions on the key may be in the old dialect when the rest is not.
+	old := []parameter{{"AttributesToGet", in.AttributesToGet != nil}, {"KeyConditions", in.KeyConditions != nil && in.KeyConditionExpression != nil},
 		{"QueryFilter", in.QueryFilter != nil}, {"ConditionalOperator", in.ConditionalOperator != ""}}
 	expressions := []parameter{{"ProjectionExpression", in.ProjectionExpression != nil}, {"FilterExpression", in.FilterExpression != nil},
 		{"KeyConditionExpression", in.KeyConditionExpression != nil}}
@@ -75,6 +78,9 @@ func (q *reading) readQuery(in *api.QueryInput) ([]expr.KeyCondition, error) {
 		return nil, err
 	}
 	if in.KeyConditionExpression == nil {
+		if err := p.Unused(); err != nil {
+			return nil, err
+		}
 		return expr.LegacyKeyConditions(in.KeyConditions)
 	}
 	conditions, err := p.KeyConditions(*in.KeyConditionExpression)
@@ -82,6 +88,20 @@ func (q *reading) readQuery(in *api.QueryInput) ([]expr.KeyCondition, error) {
 		err = p.Unused()
 	}
 	return conditions, err
+}
+
+// outside says why a query cannot go on behind a key that does not meet its conditions.
+func outside(k keySchema, conditions []expr.KeyCondition, start item.Item) error {
+	for _, c := range conditions {
+		if c.Attribute != k.Range {
+			continue
+		}
+		if !c.Match(start[k.Range]) {
+			return validation("The provided starting key does not match the range key predicate")
+		}
+		return validation("The query can return at most one row and cannot be restarted")
+	}
+	return validation("The provided starting key is outside query boundaries based on provided conditions")
 }
 
 func (q *reading) readFilter(p *expr.Params, expression *string, filter map[string]api.Condition, operator api.ConditionalOperator) (err error) {

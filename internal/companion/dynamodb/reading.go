@@ -49,6 +49,9 @@ func (q *reading) indexName() string {
 // choose takes the table, or the index that is named.
 func (s *Service) choose(q *reading, t *table) error {
 	q.table, q.tree, q.key = t, t.items, t.doc.Key
+	if err := t.doc.checkScalars(append(q.projection.Nested(), q.filter.Nested()...)); err != nil {
+		return err
+	}
 	if q.index == nil {
 		return nil
 	}
@@ -91,8 +94,8 @@ func (s *Service) chooseIndex(q *reading, t *table, x *indexDoc) error {
 }
 
 // startAt goes on behind the key at which the page before ended, which must be
-// one of those that are read; outside is what is said otherwise.
-func (q *reading) startAt(outside string) error {
+// one of those that are read; outside says why it is not.
+func (q *reading) startAt(outside func(start item.Item) error) error {
 	if q.start == nil {
 		return nil
 	}
@@ -102,11 +105,9 @@ func (q *reading) startAt(outside string) error {
 	}
 	d := &q.table.doc
 	names := d.Key.names()
-	if q.index != nil {
-		for _, name := range q.key.names() {
-			if !d.Key.has(name) {
-				names = append(names, name)
-			}
+	for _, name := range q.key.names() {
+		if !d.Key.has(name) {
+			names = append(names, name)
 		}
 	}
 	if len(it) != len(names) {
@@ -122,7 +123,7 @@ func (q *reading) startAt(outside string) error {
 		return validation("The provided starting key is invalid: The provided key element does not match the schema")
 	}
 	if !q.within.has(key) {
-		return validation("%s", outside)
+		return outside(it)
 	}
 	q.after = key
 	return nil
@@ -136,10 +137,13 @@ type page struct {
 	last           map[string]api.AttributeValue // where the next page goes on; nil at the end
 }
 
-func (q *reading) read(ctx context.Context) (p page, err error) {
+// read reads a page, whose items are taken from the answer's memory: it ends
+// where that is used up.
+func (q *reading) read(ctx context.Context, a *answer) (p page, err error) {
 	if q.selects != api.SelectCount {
 		p.items = []map[string]api.AttributeValue{}
 	}
+	var before item.Item // the item before
 	q.walk(func(r row) bool {
 		if p.scanned%256 == 255 && ctx.Err() != nil {
 			err = ctx.Err()
@@ -153,14 +157,24 @@ func (q *reading) read(ctx context.Context) (p page, err error) {
 		if q.sees != nil {
 			it = pick(whole, q.sees)
 		}
+		if q.filter.Match(it) {
+			if p.items != nil {
+				shown := q.projection.Of(it)
+				if !a.take(shown) {
+					if before == nil {
+						err = errNoRoom()
+						return false
+					}
+					p.last = q.lastKey(before).API()
+					return false
+				}
+				p.items = append(p.items, shown.API())
+			}
+			p.count++
+		}
+		before = whole
 		p.scanned++
 		p.bytes += it.Size()
-		if q.filter.Match(it) {
-			p.count++
-			if p.items != nil {
-				p.items = append(p.items, q.projection.Of(it).API())
-			}
-		}
 		if q.limit != nil && p.scanned >= *q.limit || p.bytes >= pageBytesMax {
 			p.last = q.lastKey(whole).API()
 			return false

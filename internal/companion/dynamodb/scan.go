@@ -7,6 +7,7 @@ import (
 
 	api "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/companion/dynamodb/expr"
+	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
 )
 
 // Scan reads all items of a table or an index, or those of one of TotalSegments
@@ -27,10 +28,15 @@ func (s *Service) Scan(ctx context.Context, in *api.ScanInput) (*api.ScanOutput,
 	if err := s.choose(&q, t); err != nil {
 		return nil, err
 	}
-	if err := q.startAt("The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment."); err != nil {
+	if err := q.startAt(func(item.Item) error {
+		return validation("The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: %d Segment: %d",
+			*in.TotalSegments, *in.Segment) // without them no key is outside
+	}); err != nil {
 		return nil, err
 	}
-	page, err := q.read(ctx)
+	a := s.newAnswer()
+	defer a.sent(ctx)
+	page, err := q.read(ctx, a)
 	if err != nil {
 		return nil, err
 	}

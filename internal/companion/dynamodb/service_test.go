@@ -333,3 +333,68 @@ func TestGivenUp(t *testing.T) {
 	}
 	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "a"}}}`, "{}")
 }
+
+// room is a Memory of one goroutine.
+type room struct{ left, least int64 }
+
+func (r *room) Reserve(n int64) bool {
+	if n > r.left {
+		return false
+	}
+	r.left -= n
+	r.least = min(r.least, r.left)
+	return true
+}
+
+func (r *room) Release(n int64) { r.left += n }
+
+// TestAnswersAreBounded: pages end where the memory for answers does, and go on
+// from there; what cannot be answered in part is refused.
+func TestAnswersAreBounded(t *testing.T) {
+	const all = 30_000
+	memory := &room{left: all, least: all}
+	ts := newTables(t, func(c *dynamodb.Config) { c.Answers = memory })
+	ts.call("CreateTable", createLeases)
+	const items = 40
+	keys := make([]string, items)
+	for i := range items {
+		keys[i] = fmt.Sprintf(`{"k": {"S": "k%d"}}`, i)
+		ts.call("PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "v": {"S": "%s"}}}`, i, strings.Repeat("x", 1000)))
+	}
+	found, pages := 0, 0
+	for start := ""; ; pages++ {
+		page := ts.call("Scan", `{"TableName": "leases"`+start+`}`)
+		found += strings.Count(page, `"v":`)
+		_, last, more := strings.Cut(page, `"LastEvaluatedKey":`)
+		if !more {
+			break
+		}
+		start = `, "ExclusiveStartKey": ` + last[:strings.Index(last, "}}")+2]
+	}
+	if found != items || pages < 3 || pages > 10 {
+		t.Errorf("%d items on %d pages", found, pages+1)
+	}
+	batch := ts.call("BatchGetItem", `{"RequestItems": {"leases": {"Keys": [`+strings.Join(keys, ", ")+`]}}}`)
+	if got := strings.Count(batch, `"v":`); got < 5 || got > 10 || strings.Count(batch, `{"k":{"S":"k`) != items {
+		t.Errorf("a batch has %d items, and not the keys of the others: %.300s", got, batch)
+	}
+	if memory.left != all || memory.least > all/2 {
+		t.Errorf("%d of %d bytes are left when nobody holds any, the least were %d", memory.left, all, memory.least)
+	}
+	memory.left = 1000
+	ts.want("GetItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}}`, "ThrottlingException: The server is answering as many bytes as it may.")
+	ts.want("Scan", `{"TableName": "leases"}`, "ThrottlingException: The server is answering as many bytes as it may.")
+	ts.want("Scan", `{"TableName": "leases", "Select": "COUNT"}`, `{"Count":40,"ScannedCount":40}`)
+	memory.left = all
+}
+
+// TestValuesOfAnItem: an item of nothing but small values would take many times its size.
+func TestValuesOfAnItem(t *testing.T) {
+	ts := newTables(t, nil)
+	ts.call("CreateTable", createLeases)
+	list := func(n int) string { return `{"L": [` + strings.Repeat(`{"NULL": true}, `, n-1) + `{"NULL": true}]}` }
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "a"}, "l": `+list(19_998)+`}}`, "{}")
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "a"}, "l": `+list(19_999)+`}}`, "ValidationException: The item has 20001 values")
+	ts.want("UpdateItem", `{"TableName": "leases", "Key": {"k": {"S": "a"}}, "UpdateExpression": "SET l = list_append(l, :l)", "ExpressionAttributeValues": {":l": `+list(1)+`}}`,
+		"ValidationException: The item has 20001 values")
+}

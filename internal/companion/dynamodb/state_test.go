@@ -1,8 +1,10 @@
 package dynamodb
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
@@ -168,6 +170,58 @@ func TestAfter(t *testing.T) {
 	for prefix, want := range map[string]string{"a": "b", "a\xff": "b", "\xff\xff": "", "": "", "ab\x00": "ab\x01"} {
 		if got := after(prefix); got != want {
 			t.Errorf("after %q comes %q, want %q", prefix, got, want)
+		}
+	}
+}
+
+// TestFormats: what is stored is read by every later rheo, so these bytes change
+// only with their version.
+func TestFormats(t *testing.T) {
+	d := testTable()
+	s := newState()
+	steps := txn{{kind: putTable, table: d.key(), doc: d}, put(&d, "a", -120, 0), {kind: remember, key: "token", stored: "hash"}}
+	command, err := steps[1:].encode([16]byte{15: 1}, plain{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.apply(1, 5, steps[:1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.apply(2, 6, steps[1:]); err != nil {
+		t.Fatal(err)
+	}
+	var snapshot bytes.Buffer
+	if err := writeSnapshot(&snapshot, s.view(), plain{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []struct {
+		name string
+		got  []byte
+		want string
+	}{
+		{"command", command, ""},
+		{"snapshot", snapshot.Bytes(), ""},
+	} {
+		if got := fmt.Sprintf("%q", f.got); got != f.want {
+			t.Errorf("the format of the %s is\n%s\nand was\n%s", f.name, got, f.want)
+		}
+	}
+	again, err := readSnapshot(bytes.NewReader(snapshot.Bytes()), plain{})
+	if err != nil || again.offset != 2 || again.bytes != s.bytes {
+		t.Fatalf("a snapshot at 2 of %d bytes is read as one at %d of %d, %v", s.bytes, again.offset, again.bytes, err)
+	}
+	tb, _ := again.view().tables.Get(d.key())
+	if tb.items.Len() != 1 || tb.indexes[0].entries.Len() != 1 || again.tokens.Len() != 1 {
+		t.Errorf("%d items, %d entries, %d tokens", tb.items.Len(), tb.indexes[0].entries.Len(), again.tokens.Len())
+	}
+	for i := range snapshot.Len() {
+		damaged := bytes.Clone(snapshot.Bytes())
+		damaged[i] ^= 0x40
+		if _, err := readSnapshot(bytes.NewReader(damaged), plain{}); err == nil {
+			t.Errorf("a snapshot whose byte %d was damaged is read", i)
+		}
+		if _, err := readSnapshot(bytes.NewReader(damaged[:i]), plain{}); err == nil {
+			t.Errorf("the first %d bytes of %d are a snapshot", i, len(damaged))
 		}
 	}
 }

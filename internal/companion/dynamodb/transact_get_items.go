@@ -13,6 +13,8 @@ func (s *Service) TransactGetItems(ctx context.Context, in *api.TransactGetItems
 		return nil, validation("Member must have length less than or equal to %d", transactMax)
 	}
 	out := &api.TransactGetItemsOutput{Responses: []api.ItemResponse{}}
+	a := s.newAnswer()
+	defer a.sent(ctx)
 	st, seen := s.machine.view(), make(map[string]bool)
 	units, size := make(map[string]float64), 0
 	for i := range in.TransactItems {
@@ -22,7 +24,7 @@ func (s *Service) TransactGetItems(ctx context.Context, in *api.TransactGetItems
 			return nil, err
 		}
 		if size += it.Size(); size > transactBytesMax {
-			return nil, validation("The total size of the items in a transaction has exceeded the maximum of 4 MB")
+			return nil, tooLargeTransaction()
 		}
 		units[name] += 2 * readUnits(it.Size(), new(true))
 		projection, err := readProjection(nil, get.ProjectionExpression, get.ExpressionAttributeNames)
@@ -31,7 +33,11 @@ func (s *Service) TransactGetItems(ctx context.Context, in *api.TransactGetItems
 		}
 		var r api.ItemResponse
 		if it != nil {
-			r.Item = projection.Of(it).API()
+			shown := projection.Of(it)
+			if !a.take(shown) {
+				return nil, errNoRoom()
+			}
+			r.Item = shown.API()
 		}
 		out.Responses = append(out.Responses, r)
 	}

@@ -25,7 +25,7 @@ func (s *Service) TransactWriteItems(ctx context.Context, in *api.TransactWriteI
 	}
 	latches := make([]string, len(writes))
 	seen := make(map[string]bool)
-	size, view := 0, s.machine.view()
+	view := s.machine.view()
 	for i, w := range writes {
 		if latches[i], err = s.latchKey(view, w); err != nil {
 			return nil, err
@@ -34,10 +34,6 @@ func (s *Service) TransactWriteItems(ctx context.Context, in *api.TransactWriteI
 			return nil, validation("Transaction request cannot include multiple operations on one item")
 		}
 		seen[latches[i]] = true
-		size += w.item.Size()
-	}
-	if size > transactBytesMax {
-		return nil, validation("The total size of the items in a transaction has exceeded the maximum of 4 MB")
 	}
 	token, err := tokenStep(ctx, in)
 	if err != nil {
@@ -95,7 +91,7 @@ func (s *Service) transact(st *state, writes []*itemWrite, done []written, token
 	}
 	var t txn
 	reasons := make([]api.CancellationReason, len(writes))
-	cancelled := false
+	cancelled, size := false, 0
 	for i, w := range writes {
 		reasons[i].Code = new("None")
 		var err error
@@ -118,6 +114,9 @@ func (s *Service) transact(st *state, writes []*itemWrite, done []written, token
 		default: // still nothing when the others are written
 			t = append(t, step{kind: checkItem, table: w.table, id: done[i].table.doc.ID, key: done[i].key})
 		}
+		if size += done[i].new.Size(); size > transactBytesMax {
+			return nil, tooLargeTransaction()
+		}
 	}
 	if cancelled {
 		codes := make([]string, len(reasons))
@@ -132,6 +131,10 @@ func (s *Service) transact(st *state, writes []*itemWrite, done []written, token
 		t = append(t, *token)
 	}
 	return t, nil
+}
+
+func tooLargeTransaction() *rheo.Error {
+	return validation("Transaction size exceeds limit: the items of a transaction may be %d bytes together", transactBytesMax)
 }
 
 // tokenStep is what remembers a request by its token; nil if it has none.

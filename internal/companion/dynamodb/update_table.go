@@ -76,53 +76,35 @@ func (s *Service) describeUpdate(t *table, in *api.UpdateTableInput) *api.TableD
 	return d
 }
 
+// checkIndexUpdates: each says one thing about one index, and one at most makes
+// or deletes an index.
 func checkIndexUpdates(list []api.GlobalSecondaryIndexUpdate) error {
-	var names []string
+	var all []string
 	made := 0
 	for _, u := range list {
-		given := 0
-		for _, name := range [...]*string{nameOfCreate(u.Create), nameOfUpdate(u.Update), nameOfDelete(u.Delete)} {
-			if name == nil {
-				continue
-			}
-			given++
-			if slices.Contains(names, *name) {
-				return validation(badValues+"Only one global secondary index update per index is allowed simultaneously. Index: %s", *name)
-			}
-			names = append(names, *name)
+		var names []string
+		if u.Create != nil {
+			names = append(names, *u.Create.IndexName)
 		}
-		if given != 1 {
+		if u.Delete != nil {
+			names = append(names, *u.Delete.IndexName)
+		}
+		made += len(names)
+		if u.Update != nil {
+			names = append(names, *u.Update.IndexName)
+		}
+		if len(names) != 1 {
 			return validation(badValues + "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete must not be null")
 		}
-		if u.Update == nil {
-			made++
+		if slices.Contains(all, names[0]) {
+			return validation(badValues+"Only one global secondary index update per index is allowed simultaneously. Index: %s", names[0])
 		}
+		all = append(all, names[0])
 	}
 	if made > 1 {
 		return limitExceeded("Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table")
 	}
 	return nil
-}
-
-func nameOfCreate(a *api.CreateGlobalSecondaryIndexAction) *string {
-	if a == nil {
-		return nil
-	}
-	return a.IndexName
-}
-
-func nameOfUpdate(a *api.UpdateGlobalSecondaryIndexAction) *string {
-	if a == nil {
-		return nil
-	}
-	return a.IndexName
-}
-
-func nameOfDelete(a *api.DeleteGlobalSecondaryIndexAction) *string {
-	if a == nil {
-		return nil
-	}
-	return a.IndexName
 }
 
 // update changes a definition as a request says.
@@ -135,9 +117,14 @@ func (d *tableDoc) update(in *api.UpdateTableInput, now int64) error {
 				mode = api.BillingModePayPerRequest
 			}
 		}
-		was := d.OnDemand
+		was, had := d.OnDemand, d.Throughput
 		if err := d.readBilling(mode, in.ProvisionedThroughput); err != nil {
 			return err
+		}
+		alone := in.BillingMode == "" && len(in.GlobalSecondaryIndexUpdates) == 0 && in.TableClass == "" && in.DeletionProtectionEnabled == nil
+		if alone && d.Throughput == had {
+			return validation("The provisioned throughput for the table will not change. The requested value equals the current value. Current ReadCapacityUnits provisioned for the table: %d. Requested ReadCapacityUnits: %[1]d. Current WriteCapacityUnits provisioned for the table: %d. Requested WriteCapacityUnits: %[2]d. Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.",
+				had.Read, had.Write)
 		}
 		if d.OnDemand && !was {
 			d.OnDemandSince = now
@@ -156,42 +143,48 @@ func (d *tableDoc) update(in *api.UpdateTableInput, now int64) error {
 		return err
 	}
 	for _, u := range in.GlobalSecondaryIndexUpdates {
-		switch {
-		case u.Create != nil:
-			if d.index(*u.Create.IndexName) != nil {
-				return validation("Attempting to create an index which already exists")
-			}
-			if err := d.addGlobalIndex(*u.Create.IndexName, u.Create.KeySchema, u.Create.Projection, u.Create.ProvisionedThroughput); err != nil {
-				return err
-			}
-			d.Indexes[len(d.Indexes)-1].Created = now
-		default:
-			name := nameOfUpdate(u.Update)
-			if name == nil {
-				name = nameOfDelete(u.Delete)
-			}
-			x := d.index(*name)
-			if x == nil || x.Local {
-				return noIndex()
-			}
-			if u.Delete != nil {
-				d.Indexes = slices.DeleteFunc(d.Indexes, func(x indexDoc) bool { return x.Name == *name })
-				continue
-			}
-			if u.Update.ProvisionedThroughput == nil {
-				continue
-			}
-			if d.OnDemand {
-				return validation(badValues+"ProvisionedThroughput should not be specified for index: %s when BillingMode is PAY_PER_REQUEST", *name)
-			}
-			var err error
-			if x.Throughput, err = readThroughput(u.Update.ProvisionedThroughput); err != nil {
-				return err
-			}
+		if err := d.updateIndex(u, now); err != nil {
+			return err
 		}
 	}
 	d.forgetTypes()
 	return d.checkIndexes()
+}
+
+func (d *tableDoc) updateIndex(u api.GlobalSecondaryIndexUpdate, now int64) error {
+	global := func(name *string) *indexDoc {
+		if x := d.index(*name); x != nil && !x.Local {
+			return x
+		}
+		return nil
+	}
+	switch {
+	case u.Create != nil:
+		if d.index(*u.Create.IndexName) != nil {
+			return validation("Attempting to create an index which already exists")
+		}
+		if err := d.addGlobalIndex(*u.Create.IndexName, u.Create.KeySchema, u.Create.Projection, u.Create.ProvisionedThroughput); err != nil {
+			return err
+		}
+		d.Indexes[len(d.Indexes)-1].Created = now
+	case u.Delete != nil:
+		if global(u.Delete.IndexName) == nil {
+			return noTable()
+		}
+		d.Indexes = slices.DeleteFunc(d.Indexes, func(x indexDoc) bool { return x.Name == *u.Delete.IndexName })
+	case u.Update.ProvisionedThroughput != nil:
+		x := global(u.Update.IndexName)
+		if x == nil {
+			return noTable()
+		}
+		if d.OnDemand {
+			return validation(badValues+"ProvisionedThroughput should not be specified for index: %s when BillingMode is PAY_PER_REQUEST", x.Name)
+		}
+		var err error
+		x.Throughput, err = readThroughput(u.Update.ProvisionedThroughput)
+		return err
+	}
+	return nil
 }
 
 // forgetTypes drops the types of attributes that are in no key any more.

@@ -42,11 +42,23 @@ func (s *Service) latchKey(st *state, w *itemWrite) (string, error) {
 	return w.table + "\x00" + key, err
 }
 
+// keyOfWrite is the key of the item that is written. It checks all that can be
+// checked without the item.
 func (t *table) keyOfWrite(w *itemWrite) (string, error) {
+	var key string
+	var err error
 	if w.key != nil {
-		return t.doc.readKey(w.key)
+		key, err = t.doc.readKey(w.key)
+	} else {
+		key, err = t.doc.checkItem(w.item)
 	}
-	return t.doc.checkItem(w.item)
+	if err == nil && w.isUpdate() {
+		err = t.doc.checkUpdate(w.update)
+	}
+	if err == nil {
+		err = t.doc.checkScalars(w.condition.Nested())
+	}
+	return key, err
 }
 
 // evaluate decides on a write in a state. errCondition comes with the old item.
@@ -96,11 +108,6 @@ func (s *Service) evaluate(st *state, w *itemWrite) (out written, err error) {
 
 // updated is the item that an update makes of old; nil if it makes none.
 func (t *table) updated(w *itemWrite, old item.Item) (item.Item, error) {
-	for _, path := range w.update.Paths() {
-		if t.doc.Key.has(path[0].Name) {
-			return nil, validation(badValues+"Cannot update attribute %s. This attribute is part of the key", path[0].Name)
-		}
-	}
 	if old == nil && w.update.OnlyDeletes() {
 		return nil, nil
 	}
@@ -123,7 +130,22 @@ func (t *table) updated(w *itemWrite, old item.Item) (item.Item, error) {
 	if it.Size() > item.BytesMax {
 		return nil, validation("Item size to update has exceeded the maximum allowed size")
 	}
-	return it, nil
+	return it, checkCount(it)
+}
+
+// checkSize says that an item to be put is not too large.
+func checkSize(it item.Item) error {
+	if it.Size() > item.BytesMax {
+		return validation("Item size has exceeded the maximum allowed size")
+	}
+	return checkCount(it)
+}
+
+func checkCount(it item.Item) error {
+	if n := it.Count(); n > item.ValuesMax {
+		return validation("The item has %d values, in lists and maps too; rheo takes up to %d.", n, item.ValuesMax)
+	}
+	return nil
 }
 
 // writeItem makes one write. It returns what it came to.

@@ -58,6 +58,32 @@ func (c *Condition) Attributes() []string {
 	return slices.Compact(names)
 }
 
+// Nested are the top-level attributes that the condition looks into.
+func (c *Condition) Nested() []string {
+	if c == nil {
+		return nil
+	}
+	var paths []Path
+	c.root.walk(func(n *node) error {
+		if n.op == opPath {
+			paths = append(paths, n.path)
+		}
+		return nil
+	})
+	return nested(paths)
+}
+
+// nested are the attributes of the paths that lead on from them.
+func nested(paths []Path) []string {
+	var names []string
+	for _, p := range paths {
+		if len(p) > 1 {
+			names = append(names, p[0].Name)
+		}
+	}
+	return names
+}
+
 // walk visits the nodes below n and then n, and stops at the first error.
 func (n *node) walk(visit func(*node) error) error {
 	for _, a := range n.args {

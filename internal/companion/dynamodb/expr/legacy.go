@@ -52,18 +52,21 @@ func join(list []*node, operator dynamodb.ConditionalOperator) *Condition {
 }
 
 func expectation(name string, e dynamodb.ExpectedAttributeValue) (*node, error) {
-	if e.ComparisonOperator != "" {
+	if e.Value != nil && e.AttributeValueList != nil {
+		return nil, invalid(badValues+"Value and AttributeValueList cannot be used together for Attribute: %s", name)
+	}
+	if op := e.ComparisonOperator; op != "" {
 		switch {
 		case e.Exists != nil:
 			return nil, invalid(badValues+"Exists and ComparisonOperator cannot be used together for Attribute: %s", name)
-		case e.Value != nil && e.AttributeValueList != nil:
-			return nil, invalid(badValues+"Value and AttributeValueList cannot be used together for Attribute: %s", name)
+		case op != dynamodb.ComparisonOperatorNull && op != dynamodb.ComparisonOperatorNotNull && e.Value == nil && e.AttributeValueList == nil:
+			return nil, invalid(badValues+"Value or AttributeValueList must be used with ComparisonOperator: %s for Attribute: %s", op, name)
 		}
 		values := e.AttributeValueList
 		if e.Value != nil {
 			values = []dynamodb.AttributeValue{*e.Value}
 		}
-		return comparison(name, e.ComparisonOperator, values)
+		return comparison(name, op, values)
 	}
 	exists := e.Exists == nil || *e.Exists
 	switch {

@@ -98,6 +98,14 @@ func (p *Projection) Attributes() []string {
 	return sorted(p.tree.names)
 }
 
+// Nested are the top-level attributes that the projection looks into.
+func (p *Projection) Nested() []string {
+	if p == nil {
+		return nil
+	}
+	return nested(p.Paths)
+}
+
 // A branch is what is wanted of a value: all of it if it has neither names nor
 // indices.
 type branch struct {

@@ -232,6 +232,39 @@ func (u *Update) Paths() []Path {
 	return paths
 }
 
+// Nested are the top-level attributes that the update changes a part of.
+func (u *Update) Nested() []string { return nested(u.Paths()) }
+
+// TypeOf is the type that a top-level attribute is sure to have after the update,
+// whatever the item; none if that depends on it.
+func (u *Update) TypeOf(name string) item.Type {
+	if u == nil {
+		return item.None
+	}
+	for _, a := range u.actions {
+		if len(a.path) == 1 && a.path[0].Name == name && a.arg != nil {
+			return a.arg.sure()
+		}
+	}
+	return item.None
+}
+
+// sure is the type that an operand of an update has with any item, if it has a value.
+func (n *node) sure() item.Type {
+	switch n.op {
+	case opValue:
+		return n.value.Type
+	case opPlus, opMinus:
+		return item.N
+	case opCall:
+		if n.text == "list_append" {
+			return item.L
+		}
+		return n.args[1].sure()
+	}
+	return item.None
+}
+
 // OnlyDeletes says that the update has nothing to give to an item that does not
 // exist yet: AttributeUpdates that are all DELETE make none.
 func (u *Update) OnlyDeletes() bool {

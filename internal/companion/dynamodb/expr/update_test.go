@@ -202,14 +202,19 @@ func TestKeyConditions(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"h = :h OR r = :1":    "Invalid KeyConditionExpression: Invalid operator used in KeyConditionExpression: OR",
-		"NOT h = :h":          "Invalid KeyConditionExpression: Invalid operator used in KeyConditionExpression: NOT",
-		"h <> :h":             "Invalid KeyConditionExpression: Invalid operator used in KeyConditionExpression: <>",
-		"h IN (:h)":           "Invalid KeyConditionExpression: Invalid operator used in KeyConditionExpression: IN",
-		"attribute_exists(h)": "Invalid KeyConditionExpression: Invalid operator used in KeyConditionExpression: attribute_exists",
-		"h = :h AND h = :1":   "KeyConditionExpressions must only contain one condition per key",
-		"h.x = :h":            "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes",
-		"h = :h AND":          `Invalid KeyConditionExpression: Syntax error; token: "<EOF>", near: "AND"`,
+		"h = :h OR r = :1":               "Invalid operator used in KeyConditionExpression: OR",
+		"NOT h = :h":                     "Invalid operator used in KeyConditionExpression: NOT",
+		"h <> :h":                        "Invalid operator used in KeyConditionExpression: <>",
+		"h IN (:h)":                      "Invalid operator used in KeyConditionExpression: IN",
+		"attribute_exists(h)":            "Invalid operator used in KeyConditionExpression: attribute_exists",
+		"h = :h AND h = :1":              "KeyConditionExpressions must only contain one condition per key",
+		"h = :h AND size(r) > :1":        "KeyConditionExpressions cannot contain nested operations",
+		"h = r":                          "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition",
+		":h = :h":                        "Invalid condition in KeyConditionExpression: No key attribute specified",
+		":1 BETWEEN h AND :2":            "Invalid condition in KeyConditionExpression: BETWEEN operator must have the key attribute as its first operand",
+		"h = :h AND begins_with(:h, :p)": "Invalid condition in KeyConditionExpression: begins_with operator must have the key attribute as its first operand",
+		"h.x = :h":                       "KeyConditionExpressions cannot have conditions on nested attributes",
+		"h = :h AND":                     `Invalid KeyConditionExpression: Syntax error; token: "<EOF>", near: "AND"`,
 	} {
 		p := params(t, names, vals)
 		if _, err := p.KeyConditions(text); err == nil || err.Error() != "ValidationException: "+want {

@@ -1,6 +1,7 @@
 package item
 
 import (
+	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
@@ -115,7 +116,11 @@ func setFromAPI(av *dynamodb.AttributeValue, t Type) (Value, error) {
 	slices.Sort(v.Strs)
 	if n := len(v.Strs); len(slices.Compact(slices.Clone(v.Strs))) < n {
 		if t == BS {
-			return v, errors.New(invalidValue + "Input collection of type BS contains duplicates.")
+			list := make([]string, len(av.BS))
+			for i, b := range av.BS {
+				list[i] = base64.StdEncoding.EncodeToString(b)
+			}
+			return v, errors.New(invalidValue + "Input collection [" + strings.Join(list, ", ") + "]of type BS contains duplicates.")
 		}
 		return v, errors.New(invalidValue + "Input collection [" + strings.Join(av.SS, ", ") + "] contains duplicates.")
 	}

@@ -70,10 +70,13 @@ type Value struct {
 // An Item is attributes by name; also the value of a map.
 type Item map[string]Value
 
-// The largest item, and how deep values may be nested.
+// The largest item, how deep values may be nested, and how many there may be.
+// DynamoDB has no limit for the last: without one, an item of nothing but small
+// values would take a hundred times its size while it is in use.
 const (
-	BytesMax = 400 << 10
-	DepthMax = 32
+	BytesMax  = 400 << 10
+	DepthMax  = 32
+	ValuesMax = 20_000
 )
 
 func String(s string) Value { return Value{Type: S, Text: s} }
@@ -226,6 +229,26 @@ func (v Value) Size() int {
 		return 3 + len(v.Map) + v.Map.Size()
 	}
 	return 1
+}
+
+// Count is how many values an item has, those in lists and maps among them.
+func (it Item) Count() int {
+	n := 0
+	for _, v := range it {
+		n += v.count()
+	}
+	return n
+}
+
+func (v Value) count() int {
+	n := 1
+	for _, e := range v.List {
+		n += e.count()
+	}
+	for _, e := range v.Map {
+		n += e.count()
+	}
+	return n
 }
 
 // Length is what the function size() of the expression language gives: the

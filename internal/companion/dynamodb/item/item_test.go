@@ -176,7 +176,7 @@ func TestValueMistakes(t *testing.T) {
 		`{"SS": ["a", ""]}`:        "One or more parameter values were invalid: An string set may not have a empty string as a member",
 		`{"SS": ["b", "a", "b"]}`:  "One or more parameter values were invalid: Input collection [b, a, b] contains duplicates.",
 		`{"NS": ["1", "1.0"]}`:     "Input collection contains duplicates",
-		`{"BS": ["AA==", "AA=="]}`: "One or more parameter values were invalid: Input collection of type BS contains duplicates.",
+		`{"BS": ["AA==", "AA=="]}`: "One or more parameter values were invalid: Input collection [AA==, AA==]of type BS contains duplicates.",
 		`{"L": [{"N": "x"}]}`:      "The parameter cannot be converted to a numeric value: x",
 		deep(DepthMax + 1):         "Nesting Levels have exceeded supported limits",
 	} {
@@ -188,7 +188,7 @@ func TestValueMistakes(t *testing.T) {
 
 func TestSizes(t *testing.T) {
 	for text, want := range map[string]int{
-		`{"a": {"S": "é"}}`: 3, `{"ab": {"N": "123"}}`: 5, `{"a": {"N": "-100"}}`: 4, `{"a": {"BOOL": true}}`: 2, `{"a": {"NULL": true}}`: 2,
+		`{"a": {"S": "é"}}`: 3, `{"ab": {"N": "123"}}`: 5, `{"a": {"N": "12"}}`: 3, `{"a": {"N": "1.2"}}`: 4, `{"a": {"N": "0"}}`: 2, `{"a": {"N": "-100"}}`: 4, `{"a": {"BOOL": true}}`: 2, `{"a": {"NULL": true}}`: 2,
 		`{"a": {"SS": ["x", "yy"]}}`: 4, `{"a": {"L": [{"S": "x"}, {"S": "y"}]}}`: 8, `{"a": {"M": {"k": {"S": "v"}}}}`: 7, `{}`: 0,
 	} {
 		it, err := ItemFromAPI(api(t, text))

@@ -222,10 +222,13 @@ func (n Number) Int64() (i int64, ok bool) {
 	return i, err == nil
 }
 
-// size is what a number counts as: a byte for two digits, one for the exponent
-// and one for the sign if it has one.
+// size is what a number counts as: a byte for two digits, which are paired from
+// the decimal point, one for the exponent and one for the sign if it has one.
 func (n Number) size() int {
 	size := (len(n.Digits)+1)/2 + 1
+	if len(n.Digits)%2 == 0 && n.Exp%2 != 0 { // the first digit and the last are alone
+		size++
+	}
 	if n.Neg {
 		size++
 	}
