@@ -39,32 +39,49 @@ import (
 // Version of the program; the release build sets it.
 var Version = "0.1.0-dev"
 
-const defaultAccount = auth.DefaultAccount
+const (
+	defaultAccount = auth.DefaultAccount
+	defaultHost    = "localhost"
+)
 
 // Key is an access key that may call.
 type Key = auth.Key
 
+// Limits scales AWS's limits on capacity and call rates: 1 is AWS's own, 2 twice
+// as much, and so on up to 1e6.
+type Limits = call.Limits
+
+const (
+	// LimitsAWS has the limits exactly as AWS has them.
+	LimitsAWS = call.AWS
+	// LimitsOff has none. Quotas (Config.ShardLimit, Config.OnDemandLimit) remain.
+	LimitsOff Limits = -1
+)
+
 // InitialStream is a stream that New makes if it is not there.
 type InitialStream struct {
 	Name   string
-	Shards int // 0: on-demand
+	Shards int    // 0: on-demand
+	Region string // empty: Config.Region
 }
 
 // Config of a server. The zero value works: everything in memory, plain HTTP on
 // a free loopback port, AWS's limits.
 type Config struct {
 	Dir       string // directory of everything that is kept; empty: memory, gone at Close
-	Host      string // to listen on; empty is 127.0.0.1
+	Host      string // to listen on; empty is localhost: 127.0.0.1 and, where there is IPv6, ::1
 	Port      int    // of all services; 0 is any free one
 	HTTP1Port int    // HTTP/1.1 only; 0 is any free one, -1 none
 	Keys      []Key  // none: open mode, any credentials are taken, loopback only
 	Names     []string
 	Origins   []string
 
-	Limits        call.Limits // 0 is AWS's
+	MetricsOpen bool // /metrics is for anyone, not for this machine alone
+
+	Limits        Limits // 0 is LimitsAWS
 	Transition    time.Duration
-	ShardLimit    int // 0 is 20,000
-	OnDemandLimit int // 0 is 50
+	ShardLimit    int // 0 is 20,000; at most 1,000,000
+	OnDemandLimit int // 0 is 50; at most 1,000,000
 	Streams       []InitialStream
 	Region        string // of Streams; empty is us-east-1
 
@@ -102,26 +119,58 @@ func New(c Config) (*Server, error) {
 		c.MemoryBytes = memoryDefault
 	}
 	if c.Host == "" {
-		c.Host = "127.0.0.1"
+		c.Host = defaultHost
 	}
 	if c.Region == "" {
 		c.Region = "us-east-1"
 	}
-	if c.Limits == 0 {
-		c.Limits = call.AWS
+	switch c.Limits {
+	case 0:
+		c.Limits = LimitsAWS
+	case LimitsOff:
+		c.Limits = call.Off
 	}
 	memory, err := shareMemory(c.MemoryBytes)
 	if err != nil {
 		return nil, err
 	}
-	if len(c.Keys) == 0 && !isLoopback(c.Host) {
-		return nil, fmt.Errorf("without access keys rheo listens on loopback only, not on %s: anyone who reaches it could do anything. Configure keys (--keys ID:SECRET or --keys-file)", c.Host)
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	s := &Server{logger: c.Logger, failed: make(chan error, 2), open: len(c.Keys) == 0}
 	if err := s.start(c, memory); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// check refuses what cannot be served, before anything is made on the disk.
+func (c *Config) check() error {
+	if len(c.Keys) == 0 && c.Host != "" && !isLoopback(c.Host) {
+		return fmt.Errorf("without access keys rheo listens on loopback only, not on %s: anyone who reaches it could do anything. Configure keys (--keys ID:SECRET or --keys-file)", c.Host)
+	}
+	if _, err := auth.New(auth.Config{Keys: c.Keys}); err != nil {
+		return err
+	}
+	if c.Limits != LimitsOff && !(c.Limits >= 0) {
+		return fmt.Errorf("limits of %v times AWS's make no sense; LimitsOff has none", float64(c.Limits))
+	}
+	for name, n := range map[string]int{"shard limit": c.ShardLimit, "on-demand limit": c.OnDemandLimit} {
+		if n < 0 || n > quotaMax {
+			return fmt.Errorf("the %s %d is not a number from 1 to %d", name, n, quotaMax)
+		}
+	}
+	if c.Region != "" {
+		if err := checkRegion(c.Region); err != nil {
+			return err
+		}
+	}
+	for _, s := range c.Streams {
+		if err := s.check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // start opens and wires all parts; after an error Close closes those that are open.
@@ -159,7 +208,7 @@ func (s *Server) start(c Config, memory shares) (err error) {
 	s.handler = wire.NewHandler(wire.HandlerConfig{
 		Services: []*api.Service{kinesis.Service, dynamodbapi.Service}, Auth: verifier, Calls: calls, Metrics: registry,
 		Memory: requests, Answers: answers,
-		Hosts: c.Names, Origins: c.Origins, Version: Version, Log: c.Logger,
+		Hosts: c.Names, Origins: c.Origins, MetricsOpen: c.MetricsOpen, Version: Version, Log: c.Logger,
 	})
 	if err := makeStreams(c, calls); err != nil {
 		return err
@@ -227,18 +276,12 @@ func makeStreams(c Config, calls *call.Calls) error {
 		caller.Account = c.Keys[0].Account
 	}
 	for _, st := range c.Streams {
-		in := &kinesis.CreateStreamInput{StreamName: &st.Name}
-		if st.Shards > 0 {
-			in.ShardCount = new(int32(st.Shards))
-		} else {
-			in.StreamModeDetails = &kinesis.StreamModeDetails{StreamMode: kinesis.StreamModeOnDemand}
-		}
-		op := kinesis.Service.Op("CreateStream")
-		if err := wire.Validate(op, in); err != nil {
-			return fmt.Errorf("cannot make stream %s: %w", st.Name, err)
+		caller := *caller
+		if st.Region != "" {
+			caller.Region = st.Region
 		}
 		for {
-			_, err := calls.Do(context.Background(), caller, op, in)
+			_, err := calls.Do(context.Background(), &caller, createStream, st.input())
 			if rateExceeded(err) {
 				time.Sleep(200 * time.Millisecond) // the account's call rate comes back by the second
 				continue
@@ -252,6 +295,30 @@ func makeStreams(c Config, calls *call.Calls) error {
 	return nil
 }
 
+var createStream = kinesis.Service.Op("CreateStream")
+
+// check says whether CreateStream would refuse s at sight.
+func (s *InitialStream) check() error {
+	err := wire.Validate(createStream, s.input())
+	if err == nil && s.Region != "" {
+		err = checkRegion(s.Region)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make stream %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+func (s *InitialStream) input() *kinesis.CreateStreamInput {
+	in := &kinesis.CreateStreamInput{StreamName: &s.Name}
+	if s.Shards > 0 {
+		in.ShardCount = new(int32(s.Shards))
+	} else {
+		in.StreamModeDetails = &kinesis.StreamModeDetails{StreamMode: kinesis.StreamModeOnDemand}
+	}
+	return in
+}
+
 func rateExceeded(err error) bool {
 	var e *api.Error
 	return errors.As(err, &e) && e.Code == "LimitExceededException" && strings.HasPrefix(e.Message, "Rate exceeded")
@@ -259,10 +326,11 @@ func rateExceeded(err error) bool {
 
 // measure shows the log's figures with the metrics.
 func (s *Server) measure(r *metrics.Registry) {
-	for _, g := range []struct {
+	type figure struct {
 		name, help string
 		value      func(shardlog.Stats) float64
-	}{
+	}
+	for _, f := range []figure{
 		{"rheo_log_groups_total", "Groups committed to the journal.", func(st shardlog.Stats) float64 { return float64(st.Groups) }},
 		{"rheo_log_records_total", "Records committed.", func(st shardlog.Stats) float64 { return float64(st.Records) }},
 		{"rheo_log_journal_bytes_total", "Bytes written to the journal.", func(st shardlog.Stats) float64 { return float64(st.JournalBytes) }},
@@ -270,6 +338,10 @@ func (s *Server) measure(r *metrics.Registry) {
 		{"rheo_log_failed_syncs_total", "Syncs that failed.", func(st shardlog.Stats) float64 { return float64(st.FailedSyncs) }},
 		{"rheo_log_damaged_ranges_total", "Damaged ranges found.", func(st shardlog.Stats) float64 { return float64(st.DamagedRanges) }},
 		{"rheo_log_clock_steps_total", "Steps of the wall clock that were slewed.", func(st shardlog.Stats) float64 { return float64(st.ClockSteps) }},
+	} {
+		r.Counter(f.name, f.help, func() float64 { return f.value(s.log.Stats()) })
+	}
+	for _, f := range []figure{
 		{"rheo_log_memory_bytes", "Memory of records on their way to segments.", func(st shardlog.Stats) float64 { return float64(st.MemoryBytes) }},
 		{"rheo_log_free_bytes", "Free bytes on the log's volume.", func(st shardlog.Stats) float64 { return float64(st.FreeBytes) }},
 		{"rheo_log_full", "1 while records are refused for want of space.", func(st shardlog.Stats) float64 {
@@ -280,7 +352,7 @@ func (s *Server) measure(r *metrics.Registry) {
 		}},
 		{"rheo_log_shards", "Shards in the log.", func(st shardlog.Stats) float64 { return float64(st.Shards) }},
 	} {
-		r.Gauge(g.name, g.help, func() float64 { return g.value(s.log.Stats()) })
+		r.Gauge(f.name, f.help, func() float64 { return f.value(s.log.Stats()) })
 	}
 }
 
@@ -292,11 +364,31 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Addr is the address of the endpoint.
-func (s *Server) Addr() string { return s.servers[0].Addr().String() }
+// Addr is the address of the endpoint, the first of [Server.Addrs].
+func (s *Server) Addr() string { return s.Addrs()[0] }
 
-// URL is the endpoint for plain HTTP, "http://127.0.0.1:4566".
-func (s *Server) URL() string { return "http://" + s.Addr() }
+// Addrs are the addresses that the endpoint listens on: for localhost those of
+// IPv4 and of IPv6, with one port.
+func (s *Server) Addrs() []string {
+	var all []string
+	for _, a := range s.servers[0].Addrs() {
+		all = append(all, a.String())
+	}
+	return all
+}
+
+// URL is the endpoint for plain HTTP, as it is reached from this machine:
+// "http://127.0.0.1:4566".
+func (s *Server) URL() string {
+	a := *s.servers[0].Addr()
+	switch {
+	case a.IP.Equal(net.IPv4zero):
+		a.IP = net.IPv4(127, 0, 0, 1)
+	case a.IP.IsUnspecified():
+		a.IP = net.IPv6loopback
+	}
+	return "http://" + a.String()
+}
 
 // HTTP1Addr is the address that speaks HTTP/1.1 only; empty if there is none.
 func (s *Server) HTTP1Addr() string {

@@ -2,9 +2,6 @@ package rheo
 
 import (
 	"fmt"
-	"math"
-	"net"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +25,8 @@ type Setting struct {
 	Also []Alias
 
 	set func(c *Config, value string) error
+	// warn says what is risky in a value that is taken; "" if nothing is.
+	warn func(value string) string
 }
 
 // Env is the setting's own environment variable, "RHEO_SHARD_LIMIT".
@@ -35,18 +34,21 @@ func (s *Setting) Env() string {
 	return "RHEO_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
 }
 
-// An Alias is another tool's variable; Convert makes our value of its one, nil
-// leaves it, and "" passes it over.
+// An Alias is another tool's variable; Convert makes our value of its one (nil
+// leaves it), or an error of one that it cannot understand. "" says nothing about
+// the setting, and is passed over.
 type Alias struct {
 	Env     string
-	Convert func(string) string
+	Convert func(string) (string, error)
 }
 
 // A Value is a setting as it was found.
 type Value struct {
 	*Setting
 	Value  string
-	Source string // "flag", "environment RHEO_PORT", "rheo.yaml:3", "default"
+	Source string // "flag --port", "environment RHEO_PORT", "rheo.yaml:3", "default"
+	// Warning is what the operator should know of the value; mostly empty.
+	Warning string
 }
 
 // Settings lists everything that can be configured.
@@ -55,11 +57,11 @@ func Settings() []*Setting { return slices.Clone(settings) }
 var settings = []*Setting{
 	{Name: "data", Default: "rheo-data", Help: "directory of everything that is kept",
 		set: func(c *Config, v string) error { c.Dir = v; return nil }},
-	{Name: "host", Default: "127.0.0.1", Help: "address to listen on; others than loopback need keys",
+	{Name: "host", Default: defaultHost, Help: "address to listen on, localhost for both loopbacks; others than loopback need keys",
 		Also: []Alias{{"GATEWAY_LISTEN", hostOf}},
 		set:  func(c *Config, v string) error { c.Host = v; return nil }},
 	{Name: "port", Default: "4566", Help: "port of all services, plain HTTP and TLS; 0 for any free one",
-		Also: []Alias{{"GATEWAY_LISTEN", portOf}, {"EDGE_PORT", nil}},
+		Also: []Alias{{"GATEWAY_LISTEN", portOf}, {"EDGE_PORT", nil}, {"KINESIS_MOCK_PLAIN_PORT", nil}},
 		set:  func(c *Config, v string) error { return parseInt(v, 0, 65535, &c.Port) }},
 	{Name: "http1-port", Default: "4567", Help: "port that speaks HTTP/1.1 only, plain and TLS; 0 for any free one, -1 for none",
 		Also: []Alias{{"KINESIS_MOCK_TLS_PORT", nil}},
@@ -67,23 +69,7 @@ var settings = []*Setting{
 	{Name: "keys", Help: "access keys, ID:SECRET or ID:SECRET:ACCOUNT, separated by commas; none: any credentials are taken",
 		set: func(c *Config, v string) error { return parseKeys(v, c) }},
 	{Name: "keys-file", Help: "file with one access key a line, as in keys",
-		set: func(c *Config, v string) error {
-			if v == "" {
-				return nil
-			}
-			b, err := os.ReadFile(v)
-			if err != nil {
-				return err
-			}
-			for line := range strings.Lines(string(b)) {
-				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-					if err := parseKeys(line, c); err != nil {
-						return err
-					}
-				}
-			}
-			return nil
-		}},
+		set: readKeysFile, warn: warnOfReaders},
 	{Name: "limits", Default: "aws", Help: "capacity and call rates: aws, off, or a factor like x10",
 		set: func(c *Config, v string) (err error) { c.Limits, err = call.ParseLimits(v); return err }},
 	{Name: "transition", Default: "0s", Help: "how long CREATING, UPDATING and DELETING last beyond their work",
@@ -95,23 +81,31 @@ var settings = []*Setting{
 			}
 			return err
 		}},
-	{Name: "streams", Help: "streams to make at start where they are missing, NAME:SHARDS separated by commas (no number: on-demand)",
+	{Name: "streams", Help: "streams to make at start where they are missing, NAME:SHARDS or NAME:SHARDS:REGION separated by commas (no number: on-demand)",
 		Also: []Alias{{"INITIALIZE_STREAMS", nil}, {"KINESIS_INITIALIZE_STREAMS", nil}},
 		set:  parseStreams},
 	{Name: "region", Default: "us-east-1", Help: "region of the streams made at start",
 		Also: []Alias{{"AWS_DEFAULT_REGION", nil}, {"AWS_REGION", nil}},
-		set:  func(c *Config, v string) error { c.Region = v; return nil }},
+		set:  func(c *Config, v string) error { c.Region = v; return checkRegion(v) }},
 	{Name: "shard-limit", Default: "20000", Help: "open shards per account and region",
-		Also: []Alias{{"KINESIS_SHARD_LIMIT", positive}, {"SHARD_LIMIT", positive}},
-		set:  func(c *Config, v string) error { return parseInt(v, 1, math.MaxInt32, &c.ShardLimit) }},
+		Also: []Alias{{"KINESIS_SHARD_LIMIT", quota}, {"SHARD_LIMIT", quota}},
+		set:  func(c *Config, v string) error { return parseInt(v, 1, quotaMax, &c.ShardLimit) }},
 	{Name: "on-demand-limit", Default: "50", Help: "on-demand streams per account and region",
-		Also: []Alias{{"KINESIS_ON_DEMAND_STREAM_COUNT_LIMIT", positive}, {"ON_DEMAND_STREAM_COUNT_LIMIT", positive}},
-		set:  func(c *Config, v string) error { return parseInt(v, 1, math.MaxInt32, &c.OnDemandLimit) }},
+		Also: []Alias{{"KINESIS_ON_DEMAND_STREAM_COUNT_LIMIT", quota}, {"ON_DEMAND_STREAM_COUNT_LIMIT", quota}},
+		set:  func(c *Config, v string) error { return parseInt(v, 1, quotaMax, &c.OnDemandLimit) }},
 	{Name: "memory", Default: "1GiB", Help: "budget for requests, answers and unflushed records together, at least 160MiB; the process stays within a tenth more",
 		set: func(c *Config, v string) error { return parseBytes(v, MemoryBytesMin, 1<<42, &c.MemoryBytes) }},
 	{Name: "journal-files", Default: "8", Help: "journal files of 256 MiB that the ring may grow to",
 		set: func(c *Config, v string) error { return parseInt(v, 2, 64, &c.JournalFiles) }},
-	{Name: "tls-names", Help: "further host names in the server's certificate and accepted in open mode, separated by commas",
+	{Name: "metrics", Default: "loopback", Help: "who may read /metrics: loopback (this machine), or open (anyone who reaches the port)",
+		set: func(c *Config, v string) error {
+			if v != "loopback" && v != "open" {
+				return fmt.Errorf("%q is neither loopback nor open", v)
+			}
+			c.MetricsOpen = v == "open"
+			return nil
+		}},
+	{Name: "tls-names", Help: "further host names in the server's certificate, and that unsigned requests may call it by, separated by commas",
 		set: func(c *Config, v string) error { c.Names = fields(v); return nil }},
 	{Name: "origins", Help: "web origins whose pages may call the API, separated by commas",
 		Also: []Alias{{"EXTRA_CORS_ALLOWED_ORIGINS", nil}},
@@ -119,13 +113,8 @@ var settings = []*Setting{
 	{Name: "repair", Bool: true, Default: "false", Help: "start although acknowledged records are damaged, and quarantine those",
 		set: func(c *Config, v string) (err error) { c.Repair, err = strconv.ParseBool(v); return err }},
 	{Name: "log-level", Default: "info", Help: "debug, info, warn or error",
-		Also: []Alias{{"LOG_LEVEL", strings.ToLower}, {"DEBUG", func(v string) string {
-			if v == "1" {
-				return "debug"
-			}
-			return ""
-		}}},
-		set: func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
+		Also: []Alias{{"LOG_LEVEL", nil}, {"DEBUG", debugLevel}},
+		set:  func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
 	{Name: "log-format", Default: "text", Help: "text or json",
 		set: func(c *Config, v string) error {
 			if v != "text" && v != "json" {
@@ -147,39 +136,52 @@ func Load(flags map[string]string, env func(string) (string, bool), file string)
 	var c Config
 	var values []Value
 	for _, s := range settings {
-		v := find(s, flags, env, fromFile)
-		if err := s.set(&c, v.Value); err != nil {
+		v, err := find(s, flags, env, fromFile)
+		if err == nil {
+			err = s.set(&c, v.Value)
+		}
+		if err != nil {
 			return Config{}, nil, fmt.Errorf("%s: %s: %w", v.Source, s.Name, err)
+		}
+		if s.warn != nil {
+			v.Warning = s.warn(v.Value)
 		}
 		if s.Name == "keys" && v.Value != "" {
 			v.Value = "(hidden)"
 		}
 		values = append(values, v)
 	}
+	if err := c.check(); err != nil {
+		return Config{}, nil, err
+	}
 	return c, values, nil
 }
 
-func find(s *Setting, flags map[string]string, env func(string) (string, bool), file map[string]Value) Value {
+func find(s *Setting, flags map[string]string, env func(string) (string, bool), file map[string]Value) (Value, error) {
 	if v, ok := flags[s.Name]; ok {
-		return Value{s, v, "flag --" + s.Name}
+		return Value{Setting: s, Value: v, Source: "flag --" + s.Name}, nil
 	}
 	if v, ok := env(s.Env()); ok {
-		return Value{s, v, "environment " + s.Env()}
+		return Value{Setting: s, Value: v, Source: "environment " + s.Env()}, nil
 	}
 	for _, a := range s.Also {
 		v, ok := env(a.Env)
+		found := Value{Setting: s, Value: v, Source: "environment " + a.Env}
 		if ok && a.Convert != nil {
-			v = a.Convert(v)
+			var err error
+			if found.Value, err = a.Convert(v); err != nil {
+				return found, err
+			}
 		}
-		if ok && v != "" {
-			return Value{s, v, "environment " + a.Env}
+		if ok && found.Value != "" {
+			return found, nil
 		}
 	}
 	if v, ok := file[s.Name]; ok {
 		v.Setting = s
-		return v
+		return v, nil
 	}
-	return Value{s, s.Default, "default"}
+	return Value{Setting: s, Value: s.Default, Source: "default"}, nil
 }
 
 // readFile reads "name: value" lines of YAML.
@@ -248,99 +250,4 @@ func nearest(key string) string {
 		}
 	}
 	return ""
-}
-
-func parseInt(v string, low, high int, into *int) error {
-	n, err := strconv.Atoi(v)
-	if err != nil || n < low || n > high {
-		return fmt.Errorf("%q is not a number from %d to %d", v, low, high)
-	}
-	*into = n
-	return nil
-}
-
-func parseBytes(v string, low, high int64, into *int64) error {
-	num := strings.TrimRight(v, "KMGTiB")
-	unit := map[string]int64{"": 1, "B": 1, "K": 1 << 10, "KiB": 1 << 10, "M": 1 << 20, "MiB": 1 << 20, "G": 1 << 30, "GiB": 1 << 30, "T": 1 << 40, "TiB": 1 << 40}[v[len(num):]]
-	n, err := strconv.ParseInt(num, 10, 64)
-	if err != nil || unit == 0 || n > high/unit || n*unit < low {
-		return fmt.Errorf("%q is not a size of at least %d MiB, like 512MiB or 2GiB", v, low>>20)
-	}
-	*into = n * unit
-	return nil
-}
-
-func parseKeys(v string, c *Config) error {
-	for i, one := range fields(v) {
-		p := strings.Split(one, ":")
-		if len(p) < 2 || len(p) > 3 || p[0] == "" || p[1] == "" {
-			return fmt.Errorf("key %d is not of the form ID:SECRET or ID:SECRET:ACCOUNT", i+1)
-		}
-		k := Key{ID: p[0], Secret: p[1], Account: defaultAccount}
-		if len(p) == 3 {
-			k.Account = p[2]
-		}
-		c.Keys = append(c.Keys, k)
-	}
-	return nil
-}
-
-func parseStreams(c *Config, v string) error {
-	for _, one := range fields(v) {
-		name, count, has := strings.Cut(one, ":")
-		s := InitialStream{Name: name}
-		if has {
-			if count, _, _ = strings.Cut(count, ":"); count != "" { // NAME:SHARDS:REGION of kinesis-mock
-				if err := parseInt(count, 1, 10_000, &s.Shards); err != nil {
-					return err
-				}
-			}
-		}
-		if name == "" {
-			return fmt.Errorf("%q is not of the form NAME:SHARDS", one)
-		}
-		c.Streams = append(c.Streams, s)
-	}
-	return nil
-}
-
-func fields(v string) []string {
-	var out []string
-	for part := range strings.SplitSeq(v, ",") {
-		if part = strings.TrimSpace(part); part != "" {
-			out = append(out, part)
-		}
-	}
-	return out
-}
-
-func hostOf(v string) string {
-	first, _, _ := strings.Cut(v, ",")
-	if h, _, err := net.SplitHostPort(strings.TrimSpace(first)); err == nil {
-		return h
-	}
-	return ""
-}
-
-func portOf(v string) string {
-	first, _, _ := strings.Cut(v, ",")
-	if _, p, err := net.SplitHostPort(strings.TrimSpace(first)); err == nil {
-		return p
-	}
-	return ""
-}
-
-func milliseconds(v string) string {
-	if _, err := strconv.Atoi(v); err == nil {
-		return v + "ms"
-	}
-	return v
-}
-
-// positive passes over LocalStack's and kinesis-mock's "Infinity" and the like.
-func positive(v string) string {
-	if n, err := strconv.Atoi(v); err != nil || n < 1 {
-		return ""
-	}
-	return v
 }

@@ -2,9 +2,14 @@ package rheo_test
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -65,15 +70,95 @@ func TestSettingsPrecedence(t *testing.T) {
 func TestSettingsOfOthers(t *testing.T) {
 	c, _, err := rheo.Load(nil, env(
 		"GATEWAY_LISTEN", "127.0.0.1:9000,127.0.0.1:443", "KINESIS_LATENCY", "250",
-		"INITIALIZE_STREAMS", "a:2,b:3:us-west-2,c", "ON_DEMAND_STREAM_COUNT_LIMIT", "7", "DEBUG", "1"), "")
+		"INITIALIZE_STREAMS", "a:2,b:3:us-west-2,c,d::eu-west-1", "ON_DEMAND_STREAM_COUNT_LIMIT", "7", "DEBUG", "1"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Host != "127.0.0.1" || c.Port != 9000 || c.Transition.Milliseconds() != 250 || c.OnDemandLimit != 7 || c.LogLevel.String() != "DEBUG" {
 		t.Errorf("%+v", c)
 	}
-	if len(c.Streams) != 3 || c.Streams[1] != (rheo.InitialStream{Name: "b", Shards: 3}) || c.Streams[2].Shards != 0 {
+	if want := []rheo.InitialStream{{Name: "a", Shards: 2}, {Name: "b", Shards: 3, Region: "us-west-2"}, {Name: "c"}, {Name: "d", Region: "eu-west-1"}}; !slices.Equal(c.Streams, want) {
 		t.Errorf("streams: %+v", c.Streams)
+	}
+
+	// Both ports of kinesis-mock; LocalStack's word for no quota.
+	c, _, err = rheo.Load(nil, env("KINESIS_MOCK_PLAIN_PORT", "4568", "KINESIS_MOCK_TLS_PORT", "4569", "KINESIS_SHARD_LIMIT", "Infinity", "GATEWAY_LISTEN", "localhost"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Port != 4568 || c.HTTP1Port != 4569 || c.ShardLimit != 1_000_000 || c.Host != "localhost" {
+		t.Errorf("%+v", c)
+	}
+}
+
+// A value of another tool's variable that is not understood is refused with the
+// variable's name, not passed over: the user believes that it holds.
+func TestSettingsOfOthersRefused(t *testing.T) {
+	for _, c := range []struct{ name, value, want string }{
+		{"SHARD_LIMIT", "10x", `shard-limit: "10x" is not a number from 1 to 1000000`},
+		{"KINESIS_SHARD_LIMIT", "0", `shard-limit: "0" is not a number`},
+		{"ON_DEMAND_STREAM_COUNT_LIMIT", "many", "on-demand-limit"},
+		{"INITIALIZE_STREAMS", "a:1:x:y", `"a:1:x:y" is not of the form NAME:SHARDS or NAME:SHARDS:REGION`},
+		{"INITIALIZE_STREAMS", "a:1:US West", `"a:1:US West": "US West" is not a region`},
+		{"INITIALIZE_STREAMS", "a:1:", `"" is not a region`},
+		{"INITIALIZE_STREAMS", "a:one", `"a:one": "one" is not a number from 1 to 10000`},
+		{"GATEWAY_LISTEN", "127.0.0.1:9000:1", `"127.0.0.1:9000:1" is not of the form HOST:PORT`},
+		{"GATEWAY_LISTEN", "127.0.0.1:http", `port: "http" is not a number`},
+		{"KINESIS_MOCK_PLAIN_PORT", "tcp", "port: "},
+		{"KINESIS_LATENCY", "soon", "transition: "},
+		{"AWS_REGION", "Mars", `region: "Mars" is not a region`},
+	} {
+		_, _, err := rheo.Load(nil, env(c.name, c.value), "")
+		if err == nil || !strings.HasPrefix(err.Error(), "environment "+c.name+": ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s=%s: %v, want %q", c.name, c.value, err, c.want)
+		}
+	}
+}
+
+// A file of keys is read line by line. Without a key it is refused: it would
+// mean that any credentials are taken.
+func TestKeysFile(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"# ours\n\nAKIDONE:secret\n AKIDTWO:secret:123456789012 \n", ""},
+		{"", "keys-file: no key in FILE"},
+		{"# AKIDONE:secret\n\n", "keys-file: no key in FILE"},
+		{"# ours\n\nAKIDONE:secret\nAKIDTWO\n", "FILE:4: the key is not of the form ID:SECRET or ID:SECRET:ACCOUNT"},
+		{"AKIDONE:hush:12345678901\n", `FILE:1: the key has the account "12345678901", which is not 12 digits`},
+		{"AKIDONE:hush\nAKIDONE:hush\n", "access key AKIDONE is configured twice"},
+	} {
+		file := writeFile(t, c.text)
+		cfg, _, err := rheo.Load(map[string]string{"keys-file": file}, env(), "")
+		if c.want == "" {
+			if want := []rheo.Key{{ID: "AKIDONE", Secret: "secret", Account: "000000000000"}, {ID: "AKIDTWO", Secret: "secret", Account: "123456789012"}}; err != nil || !slices.Equal(cfg.Keys, want) {
+				t.Errorf("%q: %+v, %v", c.text, cfg.Keys, err)
+			}
+			continue
+		}
+		if want := strings.ReplaceAll(c.want, "FILE", file); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%q: %v, want %q", c.text, err, want)
+		}
+	}
+}
+
+// Secrets that every user of the machine can read are warned of.
+func TestKeysFileOpenToOthers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no such modes")
+	}
+	file := writeFile(t, "AKIDONE:secret\n")
+	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true, 0o604: true} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, values, err := rheo.Load(map[string]string{"keys-file": file}, env(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range values {
+			if (v.Warning != "") != (warned && v.Name == "keys-file") || v.Warning != "" && !strings.Contains(v.Warning, file) {
+				t.Errorf("mode %o: %s: %q", mode, v.Name, v.Warning)
+			}
+		}
 	}
 }
 
@@ -96,6 +181,12 @@ func TestSettingsRefused(t *testing.T) {
 		{"", nil, env("RHEO_MEMORY", "1KiB"), "at least 160 MiB"},
 		{"", nil, env("RHEO_MEMORY", "159MiB"), `memory: "159MiB" is not a size of at least 160 MiB`},
 		{"", nil, env("RHEO_KEYS", "onlyid"), "key 1 is not of the form"},
+		{"", nil, env("RHEO_KEYS", "a:b,c:d:1"), `keys: key 2 has the account "1", which is not 12 digits`},
+		{"", nil, env("RHEO_KEYS", "a:b,a:c"), "access key a is configured twice"},
+		{"", nil, env("RHEO_STREAMS", "b b:1"), "environment RHEO_STREAMS: streams: cannot make stream b b: "},
+		{"", map[string]string{"host": "0.0.0.0"}, env(), "loopback only"},
+		{"shard-limit: 1000001\n", nil, env(), `"1000001" is not a number from 1 to 1000000`},
+		{"metrics: closed\n", nil, env(), `"closed" is neither loopback nor open`},
 		{"", nil, env("RHEO_LOG_FORMAT", "xml"), "neither text nor json"},
 	} {
 		name := ""
@@ -118,9 +209,112 @@ func TestServerRefusesTooLittleMemory(t *testing.T) {
 	}
 }
 
-func TestServerRefusesTheWorldWithoutKeys(t *testing.T) {
-	if _, err := rheo.New(rheo.Config{Host: "0.0.0.0"}); err == nil || !strings.Contains(err.Error(), "loopback only") {
-		t.Errorf("%v", err)
+// What a configuration says wrongly is refused before the data directory is made.
+func TestServerRefusesBeforeItMakesAnything(t *testing.T) {
+	for _, c := range []struct {
+		config rheo.Config
+		want   string
+	}{
+		{rheo.Config{Host: "0.0.0.0"}, "loopback only"},
+		{rheo.Config{Keys: []rheo.Key{{ID: "a", Secret: "b", Account: "c"}}}, `account "c" is not 12 digits`},
+		{rheo.Config{Streams: []rheo.InitialStream{{Name: "a b", Shards: 1}}}, "cannot make stream a b"},
+		{rheo.Config{Streams: []rheo.InitialStream{{Name: "a", Region: "Mars"}}}, `cannot make stream a: "Mars" is not a region`},
+		{rheo.Config{Region: "us east"}, `"us east" is not a region`},
+		{rheo.Config{ShardLimit: 1_000_001}, "shard limit 1000001"},
+		{rheo.Config{OnDemandLimit: -1}, "on-demand limit -1"},
+		{rheo.Config{Limits: -2}, "limits of -2 times"},
+	} {
+		c.config.Dir = filepath.Join(t.TempDir(), "data")
+		if s, err := rheo.New(c.config); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %q", err, c.want)
+			if err == nil {
+				s.Close()
+			}
+		}
+		if _, err := os.Stat(c.config.Dir); err == nil {
+			t.Errorf("%s: the directory was made", c.want)
+		}
+	}
+}
+
+// Streams made at start are in their regions.
+func TestServerMakesStreamsInRegions(t *testing.T) {
+	s, err := rheo.New(rheo.Config{Region: "eu-west-1", Streams: []rheo.InitialStream{{Name: "home", Shards: 1}, {Name: "away", Shards: 1, Region: "us-west-2"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for region, want := range map[string]string{"eu-west-1": "[home]", "us-west-2": "[away]", "us-east-1": "[]"} {
+		r := signed("ListStreams", s.URL(), "{}")
+		r.Header.Set("Authorization", strings.ReplaceAll(r.Header.Get("Authorization"), "us-east-1", region))
+		if got := fmt.Sprint(answer(t, r)["StreamNames"]); got != want {
+			t.Errorf("%s has %s, want %s", region, got, want)
+		}
+	}
+}
+
+// The log's figures that only grow are counters to a scraper.
+func TestMetricTypes(t *testing.T) {
+	s, err := rheo.New(rheo.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	resp, err := http.Get(s.URL() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counters := 0
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (rheo_\S+) (\S+)$`).FindAllStringSubmatch(string(text), -1) {
+		if strings.HasSuffix(m[1], "_total") != (m[2] == "counter") {
+			t.Errorf("%s is a %s", m[1], m[2])
+		}
+		if m[2] == "counter" {
+			counters++
+		}
+	}
+	if counters < 7 {
+		t.Errorf("only %d counters were found:\n%.2000s", counters, text)
+	}
+}
+
+// A server on localhost is reached by that name, on both loopbacks.
+func TestServerOnLocalhost(t *testing.T) {
+	s, err := rheo.New(rheo.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, port, err := net.SplitHostPort(s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, addr := range append(s.Addrs(), "localhost:"+port) {
+		resp, err := http.Get("http://" + addr + "/health")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Errorf("%s: %s", addr, resp.Status)
+		}
+	}
+}
+
+// On all addresses, the URL is one that works.
+func TestServerURL(t *testing.T) {
+	s, err := rheo.New(rheo.Config{Host: "0.0.0.0", Keys: []rheo.Key{{ID: "a", Secret: "b", Account: "123456789012"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if !strings.HasPrefix(s.Addr(), "0.0.0.0:") || !strings.HasPrefix(s.URL(), "http://127.0.0.1:") {
+		t.Errorf("it listens on %s, its URL is %s", s.Addr(), s.URL())
 	}
 }
 
@@ -184,7 +378,6 @@ func TestServerSaysWhyItDoesNotStart(t *testing.T) {
 		{"the port is taken", rheo.Config{Port: taken}, "in use"},
 		{"the directory is another server's", rheo.Config{Dir: used}, "LOCK"},
 		{"the directory is not a log", rheo.Config{Dir: foreign}, "FORMAT"},
-		{"a stream's name is bad", rheo.Config{Streams: []rheo.InitialStream{{Name: "a b", Shards: 1}}}, "cannot make stream a b"},
 	} {
 		s, err := rheo.New(c.config)
 		if err == nil {

@@ -13,14 +13,13 @@ import (
 	"time"
 
 	"github.com/rheostream/rheo"
-	"github.com/rheostream/rheo/internal/call"
 )
 
 // A reader that does not take its answer, and a sender that stopped half way, get
 // the time that Shutdown is given and no more. They are no failure of the stop,
 // and what was acknowledged is there at the next start.
 func TestShutdownWithStalledClients(t *testing.T) {
-	c := rheo.Config{Dir: t.TempDir(), HTTP1Port: -1, Limits: call.Off, Streams: []rheo.InitialStream{{Name: "s", Shards: 1}}}
+	c := rheo.Config{Dir: t.TempDir(), HTTP1Port: -1, Limits: rheo.LimitsOff, Streams: []rheo.InitialStream{{Name: "s", Shards: 1}}}
 	srv, err := rheo.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -63,17 +62,22 @@ func signed(op, url, body string) *http.Request {
 	return r
 }
 
-func post(t *testing.T, srv *rheo.Server, op, body string) (answer map[string]any) {
+func post(t *testing.T, srv *rheo.Server, op, body string) map[string]any {
 	t.Helper()
-	resp, err := http.DefaultClient.Do(signed(op, srv.URL(), body))
+	return answer(t, signed(op, srv.URL(), body))
+}
+
+func answer(t *testing.T, r *http.Request) (out map[string]any) {
+	t.Helper()
+	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil && err != io.EOF || resp.StatusCode != 200 {
-		t.Fatalf("%s: %s %v %v", op, resp.Status, answer, err)
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil && err != io.EOF || resp.StatusCode != 200 {
+		t.Fatalf("%s: %s %v %v", r.Header.Get("X-Amz-Target"), resp.Status, out, err)
 	}
-	return answer
+	return out
 }
 
 // stall sends a request and leaves its answer; if length is given, only a part

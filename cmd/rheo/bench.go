@@ -9,6 +9,7 @@ import (
 	"io"
 	mathrand "math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -258,8 +259,9 @@ func (b *workload) result(took time.Duration) loadResult {
 
 func (r loadResult) print(w io.Writer) error {
 	s := styleOf(w)
+	var out strings.Builder
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%s %s\n", s.dim(fmt.Sprintf("%-9s", name)), fmt.Sprintf(format, args...))
+		fmt.Fprintf(&out, "%s %s\n", s.dim(fmt.Sprintf("%-9s", name)), fmt.Sprintf(format, args...))
 	}
 	line("written", "%s records in %.1f s", thousands(r.Records), r.Seconds)
 	line("rate", "%s records/s, %s/s", thousands(int64(r.Rate)), megabytes(r.Bytes))
@@ -277,7 +279,8 @@ func (r loadResult) print(w io.Writer) error {
 	if r.Problem != "" {
 		line("error", "%s", r.Problem)
 	}
-	return nil
+	_, err := io.WriteString(w, out.String())
+	return err
 }
 
 func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }

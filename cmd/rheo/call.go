@@ -57,7 +57,9 @@ func newCall() *cobra.Command {
 		}
 		if len(args) == 1 {
 			for _, op := range service.Ops {
-				fmt.Fprintln(c.OutOrStdout(), op.Name)
+				if _, err := fmt.Fprintln(c.OutOrStdout(), op.Name); err != nil {
+					return err
+				}
 			}
 			return nil
 		}

@@ -77,8 +77,7 @@ func newKey() *cobra.Command {
 		for i, p := range places {
 			rows = append(rows, []string{visible(args[i+1]), p.ShardID, p.HashKey})
 		}
-		printTable(c.OutOrStdout(), rows)
-		return nil
+		return printTable(c.OutOrStdout(), rows)
 	}
 	return c
 }

@@ -163,8 +163,8 @@ func parsePath(s string) (jsonPath, error) {
 	return path, nil
 }
 
-// find returns the value that the path leads to: a string as it is, a number or
-// boolean as it is written.
+// find returns the value that the path leads to: a string as it is, a number as
+// it is written.
 func (p jsonPath) find(data []byte) (string, error) {
 	here := json.RawMessage(data)
 	for i, step := range p {
@@ -191,7 +191,7 @@ func (p jsonPath) find(data []byte) (string, error) {
 	case len(here) == 0:
 		return "", fmt.Errorf("there is no %s", p)
 	case json.Unmarshal(here, &s) == nil && here[0] == '"':
-	case here[0] == '{' || here[0] == '[' || here[0] == 'n':
+	case here[0] != '-' && (here[0] < '0' || here[0] > '9'):
 		return "", fmt.Errorf("%s is %s, not a string or number", p, excerpt(here))
 	default:
 		s = string(here)

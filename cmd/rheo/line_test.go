@@ -6,13 +6,14 @@ import (
 )
 
 func TestJSONPath(t *testing.T) {
-	const doc = `{"a":"x","n":12.50,"t":true,"o":{"b c":["p",{"q":"deep"}],"":"none"},"null":null,"e":"","a.b":"dotted"}`
+	const doc = `{"a":"x","n":12.50,"minus":-1,"t":true,"o":{"b c":["p",{"q":"deep"}],"":"none"},"null":null,"e":"","a.b":"dotted"}`
 	for _, c := range []struct{ path, want, err string }{
 		{"a", "x", ""},
 		{"$.a", "x", ""},
 		{".a", "x", ""},
 		{"n", "12.50", ""},
-		{"t", "true", ""},
+		{"t", "", "$.t is true, not a string or number"},
+		{"minus", "-1", ""},
 		{"o.b c[0]", "p", ""},
 		{"$.o.b c[1].q", "deep", ""},
 		{`["a.b"]`, "dotted", ""},

@@ -3,7 +3,9 @@ package main
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +72,79 @@ func TestManual(t *testing.T) {
 	if examples < 10 {
 		t.Errorf("only %d examples were found", examples)
 	}
+}
+
+// TestReadme runs the shell commands of the README's first minute: those of Rheo's
+// own command line, and where there is an AWS CLI those too. Both leave the same
+// text in the stream, and not its base64.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "\n## The first minute\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	s, err := rheo.New(rheo.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(self, filepath.Join(dir, "rheo")); err != nil { // the command, as TestMain has it
+		t.Skip(err)
+	}
+	aws := awsCLI()
+	sh := func(command string) string {
+		c := exec.Command("sh", "-c", command)
+		c.Dir = dir
+		c.Env = append(clean(os.Environ()), "AWS_ENDPOINT_URL="+s.URL(), "HOME="+dir,
+			"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_DEFAULT_REGION=us-east-1", "AWS_PAGER=")
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Errorf("$ %s\n%s%v", command, out, err)
+		}
+		return string(out)
+	}
+	want := ""
+	if aws == "" {
+		sh("./rheo streams create orders --shards 2")
+	} else {
+		want = "hello\n"
+	}
+	commands := 0
+	for _, m := range regexp.MustCompile(`(?m)^    (.*(?:go run \./cmd/rheo|\baws kinesis) .*)$`).FindAllStringSubmatch(text, -1) {
+		if strings.Contains(m[1], "aws kinesis") && aws == "" {
+			continue
+		}
+		commands++
+		sh(strings.NewReplacer("go run ./cmd/rheo", "./rheo", "aws kinesis", aws+" kinesis").Replace(m[1]))
+	}
+	if commands < 2 {
+		t.Errorf("only %d commands were found", commands)
+	}
+	got := strings.Split(sh("./rheo tail orders --from trim-horizon --no-follow"), "\n")
+	slices.Sort(got)
+	if want += "1\n10\n2\n3\n4\n5\n6\n7\n8\n9"; !slices.Equal(got[1:], sorted(strings.Split(want, "\n"))) {
+		t.Errorf("the stream has %q", got)
+	}
+}
+
+func sorted(s []string) []string { slices.Sort(s); return s }
+
+// awsCLI is where `make interop` put it, or RHEO_AWS_CLI; empty if there is none.
+func awsCLI() string {
+	for _, name := range []string{os.Getenv("RHEO_AWS_CLI"), "../../.cache/awscli/bin/aws"} {
+		if abs, err := filepath.Abs(name); err == nil && name != "" {
+			if _, err := os.Stat(abs); err == nil {
+				return abs
+			}
+		}
+	}
+	return ""
 }
 
 func clean(environ []string) (kept []string) {

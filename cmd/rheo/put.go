@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/spf13/cobra"
@@ -27,8 +30,10 @@ func newPut() *cobra.Command {
 		Short: "Put records into a stream, a line each",
 		Long: "Put records into a stream: each line of standard input, or of a file, is a record. Blank lines\n" +
 			"are passed over. Records go in batches, one batch after the other; what a shard refuses because\n" +
-			"it is too busy is sent again, later each time. Then it can come behind records of the same key\n" +
-			"that were read after it; --batch 1 keeps the input's order strictly.\n\n" +
+			"it is too busy is sent again, later each time, and so is what a server that is away or in\n" +
+			"trouble did not take, until nothing was taken for --retry-for. A record that is sent again can\n" +
+			"come behind records of the same key that were read after it; --batch 1 keeps the input's order\n" +
+			"strictly.\n\n" +
 			"When put fails or is interrupted, it says up to which line all is written.",
 		Example: "  seq 1000 | rheo put orders\n" +
 			"  rheo put orders --file orders.ndjson --key-path customer.id\n" +
@@ -56,6 +61,9 @@ func newPut() *cobra.Command {
 		if *batch < 1 || *batch > putRecordsMax {
 			return usagef("--batch %d is not 1 to %d", *batch, putRecordsMax)
 		}
+		if *retryFor < 0 {
+			return usagef("--retry-for %v is less than 0", *retryFor)
+		}
 		read := lineReader{key: *key, json: *ndjson || *keyPath != "", whole: *whole}
 		if *keyPath != "" {
 			path, err := parsePath(*keyPath)
@@ -73,7 +81,10 @@ func newPut() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p := &putter{client: k, batchMax: *batch, retryFor: *retryFor, began: time.Now(), progress: newProgress(c.ErrOrStderr(), *quiet)}
+		p := &putter{client: k, batchMax: *batch, retryFor: *retryFor, began: time.Now(), progress: newProgress(c.ErrOrStderr(), *quiet), notices: io.Discard}
+		if !*quiet {
+			p.notices = c.ErrOrStderr()
+		}
 		p.name, p.arn = streamRef(args[0])
 		err = p.run(ctx, &read, in)
 		p.progress.clear()
@@ -114,6 +125,7 @@ type putter struct {
 	batchMax  int
 	retryFor  time.Duration
 	progress  *progress
+	notices   io.Writer
 	began     time.Time
 
 	putSummary
@@ -200,13 +212,25 @@ func (p *putter) put(ctx context.Context, batch []line) error {
 	for i := range at {
 		at[i] = i
 	}
-	taken := time.Now()
+	taken, away := time.Now(), false
 	for attempt := 0; ; attempt++ {
 		out, err := p.client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: p.name, StreamARN: p.arn, Records: left})
 		if err != nil {
 			p.Line = batch[at[0]].number - 1
-			return err
+			if ctx.Err() != nil || !mayPass(err) || time.Since(taken) >= p.retryFor {
+				return err
+			}
+			if !away {
+				away = true
+				p.progress.clear()
+				fmt.Fprintf(p.notices, "rheo: %v; it is tried again for %v.\n", rootCause(err), p.retryFor)
+			}
+			if err := sleep(ctx, backoff(attempt)); err != nil {
+				return err
+			}
+			continue
 		}
+		away = false
 		if len(out.Records) != len(left) {
 			p.Line = batch[at[0]].number - 1
 			return fmt.Errorf("PutRecords answered for %d of %d records", len(out.Records), len(left))
@@ -252,6 +276,12 @@ func (p *putter) show() {
 		text += fmt.Sprintf("  %s sent again", thousands(p.Retried))
 	}
 	p.progress.set("%s", text)
+}
+
+// mayPass says whether a call that failed may succeed later as it is: the server
+// is away, restarting or overloaded.
+func mayPass(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }
 
 // backoff is how long to wait before attempt+1: twice as long each time up to

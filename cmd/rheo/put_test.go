@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -16,8 +19,14 @@ import (
 // how often it came.
 func busyServer(t *testing.T, refuse func(data string, times int) bool) (url string, taken *[]string) {
 	taken = new([]string)
+	s := httptest.NewServer(busyHandler(t, refuse, taken))
+	t.Cleanup(s.Close)
+	return s.URL, taken
+}
+
+func busyHandler(t *testing.T, refuse func(data string, times int) bool, taken *[]string) http.Handler {
 	times := map[string]int{}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var in struct{ Records []struct{ Data []byte } }
 		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 			t.Error(err)
@@ -39,19 +48,22 @@ func busyServer(t *testing.T, refuse func(data string, times int) bool) (url str
 		}
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		json.NewEncoder(w).Encode(out)
-	}))
-	t.Cleanup(s.Close)
-	return s.URL, taken
+	})
 }
 
 func runPut(t *testing.T, url, input string, retryFor time.Duration, batch int) (putSummary, error) {
+	t.Helper()
+	return runNoticedPut(t, url, input, retryFor, batch, io.Discard)
+}
+
+func runNoticedPut(t *testing.T, url, input string, retryFor time.Duration, batch int, notices io.Writer) (putSummary, error) {
 	t.Helper()
 	k, err := (&connection{endpoint: url, region: "us-east-1"}).connect(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
 	name := "s"
-	p := &putter{client: k, name: &name, batchMax: batch, retryFor: retryFor, began: time.Now(), progress: newProgress(io.Discard, true)}
+	p := &putter{client: k, name: &name, batchMax: batch, retryFor: retryFor, began: time.Now(), progress: newProgress(io.Discard, true), notices: notices}
 	err = p.run(context.Background(), &lineReader{key: "k"}, strings.NewReader(input))
 	return p.summary(), err
 }
@@ -86,3 +98,48 @@ func TestPutGivesUp(t *testing.T) {
 		t.Errorf("%+v; the server took %q", s, *taken)
 	}
 }
+
+// A server that is away, as in a restart, is waited for, and that is said at once.
+func TestPutWaitsForServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	taken := new([]string)
+	var notices strings.Builder
+	started := writerFunc(func(p []byte) {
+		if notices.Write(p); notices.Len() > len(p) {
+			return
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := httptest.NewUnstartedServer(busyHandler(t, func(string, int) bool { return false }, taken))
+		s.Listener.Close()
+		s.Listener = l
+		s.Start()
+		t.Cleanup(s.Close)
+	})
+	s, err := runNoticedPut(t, "http://"+addr, "a\nb\n", time.Minute, 1, started)
+	if want := []string{"a", "b"}; err != nil || s.Line != 2 || !slices.Equal(*taken, want) {
+		t.Errorf("%+v, %v; the server took %q, want %q", s, err, *taken, want)
+	}
+	if n := notices.String(); strings.Count(n, "\n") != 1 || !strings.Contains(n, "connection refused; it is tried again for 1m0s.") {
+		t.Errorf("it was said: %q", n)
+	}
+}
+
+// --retry-for is how long.
+func TestPutWaitsNoLongerThanTold(t *testing.T) {
+	s, err := runPut(t, "http://127.0.0.1:1", "a\n", time.Nanosecond, 1)
+	if !errors.Is(err, syscall.ECONNREFUSED) || s.Records != 0 || s.Line != 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+type writerFunc func(p []byte)
+
+func (w writerFunc) Write(p []byte) (int, error) { w(p); return len(p), nil }

@@ -38,11 +38,16 @@ func newServe() *cobra.Command {
 	}
 	settingFlags(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, _, err := load(c.Flags())
+		cfg, values, err := load(c.Flags())
 		if err != nil {
 			return err
 		}
 		cfg.Logger = logger(c.ErrOrStderr(), cfg)
+		for _, v := range values {
+			if v.Warning != "" {
+				cfg.Logger.Warn(v.Warning, "setting", v.Name)
+			}
+		}
 		debug.SetMemoryLimit(rheo.HeapLimit(cfg.MemoryBytes))
 		began := time.Now()
 		srv, err := rheo.New(cfg)
@@ -69,7 +74,7 @@ func newServe() *cobra.Command {
 }
 
 func banner(w io.Writer, srv *rheo.Server, cfg rheo.Config, took time.Duration) {
-	fmt.Fprintf(w, "rheo %s: Kinesis Data Streams on %s (plain HTTP and TLS, HTTP/1.1 and HTTP/2)\n", rheo.Version, srv.Addr())
+	fmt.Fprintf(w, "rheo %s: Kinesis Data Streams on %s (plain HTTP and TLS, HTTP/1.1 and HTTP/2)\n", rheo.Version, strings.Join(srv.Addrs(), " and "))
 	if a := srv.HTTP1Addr(); a != "" {
 		fmt.Fprintf(w, "  HTTP/1.1 only  %s\n", a)
 	}
@@ -98,6 +103,11 @@ func newConfig() *cobra.Command {
 		_, values, err := load(c.Flags())
 		if err != nil {
 			return err
+		}
+		for _, v := range values {
+			if v.Warning != "" {
+				fmt.Fprintf(c.ErrOrStderr(), "rheo: %s: %s\n", v.Name, v.Warning)
+			}
 		}
 		if *asJSON {
 			type row struct{ Name, Value, Source string }

@@ -43,16 +43,19 @@ func newStreamsDescribe(conn *connection) *cobra.Command {
 				Shards []types.Shard
 			}{summary, shards})
 		}
-		describe(w, summary)
+		if err := describe(w, summary); err != nil {
+			return err
+		}
 		return drawShards(w, shards)
 	}
 	return c
 }
 
-func describe(w io.Writer, s *types.StreamDescriptionSummary) {
+func describe(w io.Writer, s *types.StreamDescriptionSummary) error {
 	style := styleOf(w)
+	var text strings.Builder
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%s %s\n", style.dim(fmt.Sprintf("%-11s", name)), fmt.Sprintf(format, args...))
+		fmt.Fprintf(&text, "%s %s\n", style.dim(fmt.Sprintf("%-11s", name)), fmt.Sprintf(format, args...))
 	}
 	line("stream", "%s", style.bold(aws.ToString(s.StreamName)))
 	line("arn", "%s", aws.ToString(s.StreamARN))
@@ -70,7 +73,9 @@ func describe(w io.Writer, s *types.StreamDescriptionSummary) {
 		line("encryption", "KMS %s", aws.ToString(s.KeyId))
 	}
 	line("created", "%s", day(s.StreamCreationTimestamp))
-	fmt.Fprintln(w)
+	text.WriteByte('\n')
+	_, err := io.WriteString(w, text.String())
+	return err
 }
 
 // drawShards draws the map: a line per shard, with the part of the hash keys
@@ -103,8 +108,7 @@ func drawShards(w io.Writer, shards []types.Shard) error {
 		}
 		rows = append(rows, []string{id, state, r.bar(width, full, empty), fmt.Sprintf("%5.1f%%", 100*r.share()), lineage(s, children[id])})
 	}
-	printTable(w, rows)
-	return nil
+	return printTable(w, rows)
 }
 
 // parents are the shards that s came out of.

@@ -38,8 +38,7 @@ func newStreamsList(conn *connection) *cobra.Command {
 		for _, s := range all {
 			rows = append(rows, []string{aws.ToString(s.StreamName), string(s.StreamStatus), mode(s.StreamModeDetails), day(s.StreamCreationTimestamp)})
 		}
-		printTable(w, rows)
-		return nil
+		return printTable(w, rows)
 	}
 	return c
 }

@@ -34,7 +34,7 @@ func newTail() *cobra.Command {
 	f := c.Flags()
 	from := f.String("from", "latest", "`where` to begin: latest, trim-horizon, 10m (ago), or 2026-11-25T12:00:00Z")
 	output := f.StringP("output", "o", "", "`form` of output: raw, json or pretty")
-	limit := f.IntP("limit", "n", 0, "stop after this many records")
+	limit := f.IntP("limit", "n", 0, "stop after this many records; 0 is no end")
 	noFollow := f.Bool("no-follow", false, "stop when all that was there is printed")
 	key := f.StringP("key", "k", "", "print records of this partition `key` only")
 	shards := f.StringSlice("shard", nil, "read these `shards` only, and those that come out of them")
@@ -49,6 +49,12 @@ func newTail() *cobra.Command {
 		begin, err := parseFrom(*from, time.Now())
 		if err != nil {
 			return usageError{err}
+		}
+		switch {
+		case *limit < 0:
+			return usagef("--limit %d is less than 0", *limit)
+		case *interval < 0:
+			return usagef("--interval %v is less than 0", *interval)
 		}
 		if *output == "" {
 			*output = "raw"

@@ -127,7 +127,7 @@ func printJSON(w io.Writer, v any) error {
 }
 
 // printTable aligns rows on their columns; the first is the head.
-func printTable(w io.Writer, rows [][]string) {
+func printTable(w io.Writer, rows [][]string) error {
 	var widths []int
 	for _, row := range rows {
 		for i, cell := range row {
@@ -138,6 +138,7 @@ func printTable(w io.Writer, rows [][]string) {
 		}
 	}
 	s := styleOf(w)
+	var table strings.Builder
 	for n, row := range rows {
 		var line strings.Builder
 		for i, cell := range row {
@@ -150,8 +151,10 @@ func printTable(w io.Writer, rows [][]string) {
 		if n == 0 {
 			text = s.dim(text)
 		}
-		fmt.Fprintln(w, text)
+		table.WriteString(text + "\n")
 	}
+	_, err := io.WriteString(w, table.String())
+	return err
 }
 
 // A progress is one line on a terminal that is written over and over; on

@@ -11,19 +11,26 @@ import (
 type StreamKey struct{ Account, Region, Name string }
 
 // A Stream has the metrics of AWS/Kinesis with the dimension StreamName.
-// Latencies and ages are in milliseconds.
+// Ages are in milliseconds.
 type Stream struct {
 	IncomingBytes, IncomingRecords     Stat
 	WriteProvisionedThroughputExceeded Stat // records refused
 	ReadProvisionedThroughputExceeded  Stat // calls refused
 
-	PutRecord struct{ Bytes, Latency, Success Stat }
+	PutRecord struct {
+		Bytes, Success Stat
+		Latency        Latency
+	}
 	// PutRecords: Success counts a call of which at least one record succeeded.
 	PutRecords struct {
-		Bytes, Latency, Success                                          Stat
+		Bytes, Success                                                   Stat
+		Latency                                                          Latency
 		TotalRecords, SuccessfulRecords, FailedRecords, ThrottledRecords Stat
 	}
-	GetRecords struct{ Bytes, IteratorAgeMilliseconds, Latency, Records, Success Stat }
+	GetRecords struct {
+		Bytes, IteratorAgeMilliseconds, Records, Success Stat
+		Latency                                          Latency
+	}
 
 	mu        sync.RWMutex
 	shards    map[string]*Shard    // under mu
@@ -49,49 +56,54 @@ type Consumer struct {
 // The names, as CloudWatch has them.
 var (
 	streamStats = []stat[Stream]{
-		{"IncomingBytes", func(s *Stream) *Stat { return &s.IncomingBytes }},
-		{"IncomingRecords", func(s *Stream) *Stat { return &s.IncomingRecords }},
-		{"WriteProvisionedThroughputExceeded", func(s *Stream) *Stat { return &s.WriteProvisionedThroughputExceeded }},
-		{"ReadProvisionedThroughputExceeded", func(s *Stream) *Stat { return &s.ReadProvisionedThroughputExceeded }},
-		{"PutRecord.Bytes", func(s *Stream) *Stat { return &s.PutRecord.Bytes }},
-		{"PutRecord.Latency", func(s *Stream) *Stat { return &s.PutRecord.Latency }},
-		{"PutRecord.Success", func(s *Stream) *Stat { return &s.PutRecord.Success }},
-		{"PutRecords.Bytes", func(s *Stream) *Stat { return &s.PutRecords.Bytes }},
-		{"PutRecords.Latency", func(s *Stream) *Stat { return &s.PutRecords.Latency }},
-		{"PutRecords.Success", func(s *Stream) *Stat { return &s.PutRecords.Success }},
-		{"PutRecords.TotalRecords", func(s *Stream) *Stat { return &s.PutRecords.TotalRecords }},
-		{"PutRecords.SuccessfulRecords", func(s *Stream) *Stat { return &s.PutRecords.SuccessfulRecords }},
-		{"PutRecords.FailedRecords", func(s *Stream) *Stat { return &s.PutRecords.FailedRecords }},
-		{"PutRecords.ThrottledRecords", func(s *Stream) *Stat { return &s.PutRecords.ThrottledRecords }},
-		{"GetRecords.Bytes", func(s *Stream) *Stat { return &s.GetRecords.Bytes }},
-		{"GetRecords.IteratorAgeMilliseconds", func(s *Stream) *Stat { return &s.GetRecords.IteratorAgeMilliseconds }},
-		{"GetRecords.Latency", func(s *Stream) *Stat { return &s.GetRecords.Latency }},
-		{"GetRecords.Records", func(s *Stream) *Stat { return &s.GetRecords.Records }},
-		{"GetRecords.Success", func(s *Stream) *Stat { return &s.GetRecords.Success }},
+		{"IncomingBytes", func(s *Stream) summary { return &s.IncomingBytes }},
+		{"IncomingRecords", func(s *Stream) summary { return &s.IncomingRecords }},
+		{"WriteProvisionedThroughputExceeded", func(s *Stream) summary { return &s.WriteProvisionedThroughputExceeded }},
+		{"ReadProvisionedThroughputExceeded", func(s *Stream) summary { return &s.ReadProvisionedThroughputExceeded }},
+		{"PutRecord.Bytes", func(s *Stream) summary { return &s.PutRecord.Bytes }},
+		{"PutRecord.Latency", func(s *Stream) summary { return &s.PutRecord.Latency }},
+		{"PutRecord.Success", func(s *Stream) summary { return &s.PutRecord.Success }},
+		{"PutRecords.Bytes", func(s *Stream) summary { return &s.PutRecords.Bytes }},
+		{"PutRecords.Latency", func(s *Stream) summary { return &s.PutRecords.Latency }},
+		{"PutRecords.Success", func(s *Stream) summary { return &s.PutRecords.Success }},
+		{"PutRecords.TotalRecords", func(s *Stream) summary { return &s.PutRecords.TotalRecords }},
+		{"PutRecords.SuccessfulRecords", func(s *Stream) summary { return &s.PutRecords.SuccessfulRecords }},
+		{"PutRecords.FailedRecords", func(s *Stream) summary { return &s.PutRecords.FailedRecords }},
+		{"PutRecords.ThrottledRecords", func(s *Stream) summary { return &s.PutRecords.ThrottledRecords }},
+		{"GetRecords.Bytes", func(s *Stream) summary { return &s.GetRecords.Bytes }},
+		{"GetRecords.IteratorAgeMilliseconds", func(s *Stream) summary { return &s.GetRecords.IteratorAgeMilliseconds }},
+		{"GetRecords.Latency", func(s *Stream) summary { return &s.GetRecords.Latency }},
+		{"GetRecords.Records", func(s *Stream) summary { return &s.GetRecords.Records }},
+		{"GetRecords.Success", func(s *Stream) summary { return &s.GetRecords.Success }},
 	}
 	// Of the same names as a stream's: in Prometheus shards are metrics of their own.
 	shardStats = []stat[Shard]{
-		{"Shard.IncomingBytes", func(s *Shard) *Stat { return &s.IncomingBytes }},
-		{"Shard.IncomingRecords", func(s *Shard) *Stat { return &s.IncomingRecords }},
-		{"Shard.OutgoingBytes", func(s *Shard) *Stat { return &s.OutgoingBytes }},
-		{"Shard.OutgoingRecords", func(s *Shard) *Stat { return &s.OutgoingRecords }},
-		{"Shard.IteratorAgeMilliseconds", func(s *Shard) *Stat { return &s.IteratorAgeMilliseconds }},
-		{"Shard.WriteProvisionedThroughputExceeded", func(s *Shard) *Stat { return &s.WriteProvisionedThroughputExceeded }},
-		{"Shard.ReadProvisionedThroughputExceeded", func(s *Shard) *Stat { return &s.ReadProvisionedThroughputExceeded }},
+		{"Shard.IncomingBytes", func(s *Shard) summary { return &s.IncomingBytes }},
+		{"Shard.IncomingRecords", func(s *Shard) summary { return &s.IncomingRecords }},
+		{"Shard.OutgoingBytes", func(s *Shard) summary { return &s.OutgoingBytes }},
+		{"Shard.OutgoingRecords", func(s *Shard) summary { return &s.OutgoingRecords }},
+		{"Shard.IteratorAgeMilliseconds", func(s *Shard) summary { return &s.IteratorAgeMilliseconds }},
+		{"Shard.WriteProvisionedThroughputExceeded", func(s *Shard) summary { return &s.WriteProvisionedThroughputExceeded }},
+		{"Shard.ReadProvisionedThroughputExceeded", func(s *Shard) summary { return &s.ReadProvisionedThroughputExceeded }},
 	}
 	consumerStats = []stat[Consumer]{
-		{"SubscribeToShard.RateExceeded", func(c *Consumer) *Stat { return &c.SubscribeToShard.RateExceeded }},
-		{"SubscribeToShard.Success", func(c *Consumer) *Stat { return &c.SubscribeToShard.Success }},
-		{"SubscribeToShardEvent.Bytes", func(c *Consumer) *Stat { return &c.SubscribeToShardEvent.Bytes }},
-		{"SubscribeToShardEvent.MillisBehindLatest", func(c *Consumer) *Stat { return &c.SubscribeToShardEvent.MillisBehindLatest }},
-		{"SubscribeToShardEvent.Records", func(c *Consumer) *Stat { return &c.SubscribeToShardEvent.Records }},
-		{"SubscribeToShardEvent.Success", func(c *Consumer) *Stat { return &c.SubscribeToShardEvent.Success }},
+		{"SubscribeToShard.RateExceeded", func(c *Consumer) summary { return &c.SubscribeToShard.RateExceeded }},
+		{"SubscribeToShard.Success", func(c *Consumer) summary { return &c.SubscribeToShard.Success }},
+		{"SubscribeToShardEvent.Bytes", func(c *Consumer) summary { return &c.SubscribeToShardEvent.Bytes }},
+		{"SubscribeToShardEvent.MillisBehindLatest", func(c *Consumer) summary { return &c.SubscribeToShardEvent.MillisBehindLatest }},
+		{"SubscribeToShardEvent.Records", func(c *Consumer) summary { return &c.SubscribeToShardEvent.Records }},
+		{"SubscribeToShardEvent.Success", func(c *Consumer) summary { return &c.SubscribeToShardEvent.Success }},
 	}
 )
 
 type stat[T any] struct {
 	name string
-	of   func(*T) *Stat
+	of   func(*T) summary
+}
+
+// A summary is what Prometheus scrapes of a metric.
+type summary interface {
+	summary() (sum float64, count int64)
 }
 
 // Stream finds or makes the metrics of a stream.
@@ -166,9 +178,9 @@ func (c streamCollector) Collect(out chan<- prometheus.Metric) {
 
 func collect[T any](out chan<- prometheus.Metric, stats []stat[T], of *T, labels prometheus.Labels) {
 	for _, s := range stats {
-		if sum, count := s.of(of).Values(); count > 0 {
+		if sum, count := s.of(of).summary(); count > 0 {
 			desc := prometheus.NewDesc("aws_kinesis_"+snake(s.name), "AWS/Kinesis "+strings.TrimPrefix(s.name, "Shard."), nil, labels)
-			out <- prometheus.MustNewConstSummary(desc, uint64(count), float64(sum), nil)
+			out <- prometheus.MustNewConstSummary(desc, uint64(count), sum, nil)
 		}
 	}
 }

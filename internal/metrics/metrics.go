@@ -48,6 +48,20 @@ func (s *Stat) Success(ok bool) {
 // one after the other: while samples come in they may be apart by those.
 func (s *Stat) Values() (sum, count int64) { return s.sum.Load(), s.count.Load() }
 
+func (s *Stat) summary() (sum float64, count int64) { return float64(s.sum.Load()), s.count.Load() }
+
+// A Latency is a metric of durations. Most are shorter than the millisecond that
+// CloudWatch counts them in, so the sum has its fractions. The zero value is ready.
+type Latency struct{ nanos Stat }
+
+// Add counts one sample.
+func (l *Latency) Add(d time.Duration) { l.nanos.Add(d.Nanoseconds()) }
+
+func (l *Latency) summary() (milliseconds float64, count int64) {
+	sum, count := l.nanos.summary()
+	return sum / 1e6, count
+}
+
 // A Registry holds the metrics of one server. It is safe for concurrent use.
 type Registry struct {
 	prom       *prometheus.Registry
@@ -86,6 +100,11 @@ func (r *Registry) Handler() http.Handler {
 // Gauge adds a number that is asked for when it is scraped.
 func (r *Registry) Gauge(name, help string, value func() float64) {
 	r.prom.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+}
+
+// Counter is Gauge for a number that only grows while the program runs.
+func (r *Registry) Counter(name, help string, value func() float64) {
+	r.prom.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
 }
 
 // An Operation counts the calls of one API operation.

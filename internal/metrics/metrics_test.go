@@ -23,6 +23,8 @@ func TestScrape(t *testing.T) {
 	s.IncomingBytes.AddN(700, 2)
 	s.PutRecord.Success.Success(true)
 	s.PutRecord.Success.Success(false)
+	s.PutRecord.Latency.Add(400 * time.Microsecond)
+	s.PutRecord.Latency.Add(1234567 * time.Nanosecond)
 	s.GetRecords.IteratorAgeMilliseconds.Add(1500)
 	s.Shard("shardId-000000000001").OutgoingBytes.Add(42)
 	s.Consumer("app").SubscribeToShardEvent.Records.Add(7)
@@ -37,6 +39,8 @@ func TestScrape(t *testing.T) {
 		`aws_kinesis_incoming_bytes_count{` + dims + `region="us-east-1",stream_name="orders"} 3`,
 		`aws_kinesis_put_record_success_sum{` + dims + `region="us-east-1",stream_name="orders"} 1`,
 		`aws_kinesis_put_record_success_count{` + dims + `region="us-east-1",stream_name="orders"} 2`,
+		`aws_kinesis_put_record_latency_sum{` + dims + `region="us-east-1",stream_name="orders"} 1.634567`,
+		`aws_kinesis_put_record_latency_count{` + dims + `region="us-east-1",stream_name="orders"} 2`,
 		`aws_kinesis_get_records_iterator_age_milliseconds_sum{` + dims + `region="us-east-1",stream_name="orders"} 1500`,
 		`aws_kinesis_shard_outgoing_bytes_sum{` + dims + `region="us-east-1",shard_id="shardId-000000000001",stream_name="orders"} 42`,
 		`aws_kinesis_subscribe_to_shard_event_records_sum{` + dims + `consumer_name="app",region="us-east-1",stream_name="orders"} 7`,

@@ -53,7 +53,7 @@ func (d *Disk) enqueue(ctx context.Context, p *Put, now int64) (*group, error) {
 	if size > d.putMax {
 		return nil, fmt.Errorf("%d bytes for one shard at once, of at most %d: %w", size, d.putMax, ErrTooLarge)
 	}
-	if d.space.full.Load() && !p.Urgent {
+	if !p.Urgent && d.space.refuses() {
 		return nil, ErrNoSpace
 	}
 	var wait roomWait

@@ -158,7 +158,7 @@ func Open(cfg Config) (*Disk, error) {
 	d.journal = &journal{
 		fs: cfg.FS, dir: filepath.Join(cfg.Dir, "journal"), log: cfg.Logger, filesMax: cfg.JournalFilesMax, ring: ring{files: map[int]int64{}},
 		bytesMin: first, bytesMax: cfg.JournalFileBytes, nextUse: 1,
-		filled: func() { d.kick(d.keep) }, freed: &notifier{}, nospace: d.space.failed,
+		filled: func() { d.kick(d.keep) }, freed: &notifier{}, nospace: d.space.failed, room: d.space.room,
 	}
 	d.commit = newCommitter(d.journal, d.arena, room, cfg.waitMax, func() { d.kick(d.pressure) })
 

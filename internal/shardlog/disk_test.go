@@ -205,7 +205,13 @@ func TestDiskFull(t *testing.T) {
 		acked := 0
 		var err error
 		for range 10_000 {
-			if _, err = tryPut(d, victim, 10, 1000); err != nil {
+			if _, err = tryPut(d, victim, 10, 1000); errors.Is(err, ErrOverloaded) {
+				// On a slow machine the keeper is late; on a full one nothing is freed.
+				if d.space.look(); !d.Stats().Full {
+					continue
+				}
+			}
+			if err != nil {
 				break
 			}
 			acked++

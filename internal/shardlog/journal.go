@@ -27,6 +27,7 @@ type journal struct {
 	filled   func() // called when the last free file went into use; must not block
 	freed    *notifier
 	nospace  func(error)
+	room     func(bytes int64) bool // whether the disk has so much to spare
 
 	// The committer's alone.
 	active *journalFile
@@ -198,11 +199,11 @@ func (j *journal) takeFree(size int64, deadline time.Time) (*journalFile, error)
 				return f, nil
 			}
 		}
-		grow := j.files < j.filesMax
+		want := j.growth(size)
 		j.mu.Unlock()
 		j.filled()
-		if grow {
-			f, err := j.grow(size)
+		if want > 0 {
+			f, err := j.grow(want)
 			if err == nil {
 				return f, nil
 			}
@@ -226,7 +227,29 @@ func (j *journal) takeFree(size int64, deadline time.Time) (*journalFile, error)
 	}
 }
 
-// grow makes a file, each twice as large as the one before up to the limit.
+// growth is how large a next file for a group of size bytes may be: twice as
+// large as the one before up to the limit, less where the disk has less to spare;
+// 0 if the ring may not grow. What is in memory has to fit on the disk as
+// segments before any file of the ring is free again, so a ring that took that
+// space would stand still for good. Called with mu held.
+func (j *journal) growth(size int64) int64 {
+	if j.files >= j.filesMax {
+		return 0
+	}
+	want := j.bytesMin
+	for i := 0; i < j.files && want < j.bytesMax; i++ {
+		want *= 2
+	}
+	want = max(min(want, j.bytesMax), size)
+	for least := max(j.bytesMin, size); j.files > 0 && !j.room(want); want = max(want/2, least) {
+		if want == least {
+			return 0
+		}
+	}
+	return want
+}
+
+// grow makes a file of at least size bytes.
 // Its blocks are reserved but not written: while the ring grows the load is
 // high, and zeros would compete with it for the disk; the file's first round
 // pays instead (a sync then also converts extents), every later one is at full speed.
@@ -250,25 +273,20 @@ func (j *journal) grow(size int64) (*journalFile, error) {
 	return f, nil
 }
 
-// make makes a file that is not yet in the list.
+// make makes a file of size bytes that is not yet in the list.
 func (j *journal) make(size int64) (*journalFile, error) {
 	j.mu.Lock()
 	num := j.nextNum
 	j.nextNum++
-	want := j.bytesMin
-	for i := 0; i < j.files && want < j.bytesMax; i++ {
-		want *= 2
-	}
 	j.mu.Unlock()
-	want = max(min(want, j.bytesMax), size)
 	name := filepath.Join(j.dir, journalName(num))
 	f, err := j.fs.Create(name)
 	if err != nil {
 		return nil, err
 	}
-	err = f.Reserve(want)
+	err = f.Reserve(size)
 	if err == nil {
-		err = f.Truncate(want)
+		err = f.Truncate(size)
 	}
 	if err == nil {
 		// The header of no use: so a blank one is damage, and a first use that was
@@ -287,7 +305,7 @@ func (j *journal) make(size int64) (*journalFile, error) {
 		f.Close()
 		return nil, errors.Join(err, j.fs.Remove(name))
 	}
-	return &journalFile{name: name, num: num, f: f, size: want}, nil
+	return &journalFile{name: name, num: num, f: f, size: size}, nil
 }
 
 // full returns the closed files, oldest first, and the use from which on a

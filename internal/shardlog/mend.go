@@ -39,13 +39,25 @@ func (r *recovery) mendShard(s *shard) error {
 	}
 	n := sort.Search(len(s.segments), func(i int) bool { return s.segments[i].base > s.saved.base })
 	if n == 0 {
-		// Nothing is left but what the checkpoint says of it.
+		// Nothing is left but what the checkpoint says of it, and perhaps what
+		// was written since. If that does not follow, it is in the journal, too.
+		if len(s.segments) > 0 && s.segments[0].base != s.saved.last+1 {
+			if err := r.dropSegments(s, 0); err != nil {
+				return err
+			}
+		}
+		if len(s.segments) > 0 && s.trim > s.saved.last {
+			g := s.segments[0]
+			s.saved = saved{present: true, base: g.base, last: g.base - 1, lastAt: g.baseArrival}
+			r.mended = true
+			return nil
+		}
 		g, err := r.emptySegment(s)
 		if err != nil {
 			return err
 		}
 		s.segments = slices.Insert(s.segments, 0, g)
-		n = 1
+		n, r.mended = 1, true
 	}
 	for i, g := range s.segments[:n] {
 		size, upTo := g.size, g.last

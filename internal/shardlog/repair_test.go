@@ -407,3 +407,40 @@ func TestSalvageIsExact(t *testing.T) {
 		})
 	}
 }
+
+// What is gone had been trimmed: nothing is lost, and the shard goes on.
+func TestTrimmedSegmentsAreGone(t *testing.T) {
+	fs := vfs.NewCrash(1)
+	d := mustOpen(t, memConfig(fs))
+	s := mustCreate(t, d, "s", time.Hour)
+	mustPut(t, d, s, 5, 100)
+	if err := d.Trim(ctx, s, 6); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := fs.Remove(s.segments[0].path); err != nil {
+		t.Fatal(err)
+	}
+	var report *DamageReport
+	if _, err := Open(memConfig(fs)); !errors.As(err, &report) {
+		t.Fatalf("Open: %v", err)
+	}
+	cfg := memConfig(fs)
+	cfg.Repair = true
+	for want := Offset(6); want < 8; want++ {
+		d := mustOpen(t, cfg)
+		h, err := d.Shard("s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := mustPut(t, d, h, 1, 10); at != want {
+			t.Errorf("a record is stored at %d", at)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		cfg.Repair = false
+	}
+}

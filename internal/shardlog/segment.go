@@ -150,6 +150,7 @@ func (s *shard) writeRuns(batch []run, total int, buf *[]byte) error {
 		// The last page is still to be added to.
 		h.f.WriteOut(active.size, (active.size+int64(len(b)))&^(blockAlign-1)-active.size)
 	}
+	s.d.space.wrote(len(b))
 	s.d.stats.segmentBytes.Add(uint64(len(b)))
 	last := &batch[len(batch)-1]
 	s.mu.Lock()

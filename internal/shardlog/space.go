@@ -14,6 +14,7 @@ const (
 	ballastBytesSmall = 1 << 20
 	smallDisk         = 16 << 30
 	reserveMax        = 1 << 30
+	lookBytes         = 1 << 20 // taken in memory or written to segments between two looks, at most
 )
 
 // spaceWatch refuses records while the disk is (nearly) full. A ballast file
@@ -23,6 +24,9 @@ type spaceWatch struct {
 	d    *Disk
 	full atomic.Bool // records are refused
 	free atomic.Int64
+
+	written atomic.Int64 // to segments, since the last look
+	used    atomic.Int64 // memory, at the last look
 
 	mu      sync.Mutex // guards all below
 	ballast bool       // the file is there
@@ -66,6 +70,33 @@ func (w *spaceWatch) reserve(total int64) int64 {
 	return min(total/20, reserveMax)
 }
 
+// need is how many bytes must be free for records to be accepted: the reserve,
+// and a place in segments for all that is in memory, or will be before the next look.
+func (w *spaceWatch) need(total int64) int64 {
+	return w.reserve(total) + w.d.arena.used.Load() + int64(w.d.arena.slabBytes)
+}
+
+// refuses tells whether records are refused. It looks when memory has grown.
+func (w *spaceWatch) refuses() bool {
+	if w.d.arena.used.Load()-w.used.Load() >= lookBytes {
+		w.look()
+	}
+	return w.full.Load()
+}
+
+// room tells whether n bytes more than are needed are free.
+func (w *spaceWatch) room(n int64) bool {
+	free, total, err := w.d.fs.Usage(w.d.cfg.Dir)
+	return err != nil || free-n >= w.need(total)
+}
+
+// wrote notes that n bytes went to segments, and looks now and then.
+func (w *spaceWatch) wrote(n int) {
+	if w.written.Add(int64(n)) >= lookBytes {
+		w.look()
+	}
+}
+
 func ballastFor(total int64) int64 {
 	if total < smallDisk {
 		return ballastBytesSmall
@@ -73,14 +104,16 @@ func ballastFor(total int64) int64 {
 	return ballastBytes
 }
 
-// look compares the free space with the reserve.
+// look compares the free space with what is needed.
 func (w *spaceWatch) look() {
+	w.written.Store(0)
+	w.used.Store(w.d.arena.used.Load())
 	free, total, err := w.d.fs.Usage(w.d.cfg.Dir)
 	if err != nil {
 		return // not every file system can say; a full one then shows by its errors
 	}
 	w.free.Store(free)
-	need := w.reserve(total)
+	need := w.need(total)
 	w.mu.Lock()
 	ballast := w.ballast
 	w.mu.Unlock()

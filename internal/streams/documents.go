@@ -62,6 +62,9 @@ type reshardDoc struct {
 	Merge  *mergeDoc `json:",omitempty"`
 	Target int       `json:",omitempty"`
 	Hot    []uint32  `json:",omitempty"` // on-demand: shards to split in the middle
+	// Peak is how many shards are open at most on the way to Target: what the
+	// account's quota has to have room for.
+	Peak int `json:",omitempty"`
 }
 
 type splitDoc struct {
@@ -154,6 +157,8 @@ func accountKey(account, region string) string { return accountPrefix + account 
 func logID(streamID string, index uint32) shardlog.ID {
 	return shardlog.ID(fmt.Sprintf("%s%d", logPrefix(streamID), index))
 }
+
+func isLogID(id shardlog.ID) bool { return strings.HasPrefix(string(id), "kinesis/") }
 
 // logPrefix begins the names of all logs of a stream.
 func logPrefix(streamID string) string { return "kinesis/" + streamID + "/" }

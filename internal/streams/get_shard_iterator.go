@@ -18,13 +18,7 @@ func (s *Service) GetShardIterator(ctx context.Context, in *kinesis.GetShardIter
 	if err != nil {
 		return nil, err
 	}
-	switch in.ShardIteratorType {
-	case kinesis.ShardIteratorTypeTrimHorizon, kinesis.ShardIteratorTypeLatest:
-		if in.StartingSequenceNumber != nil || in.Timestamp != nil {
-			return nil, invalidArgument("Request is invalid. Shard iterator type %s cannot have a starting sequence number or a timestamp.", in.ShardIteratorType)
-		}
-	}
-	offset, err := s.position(ctx, sh, in.ShardIteratorType, in.StartingSequenceNumber, in.Timestamp)
+	offset, err := s.position(ctx, "GetShardIterator", sh, in.ShardIteratorType, in.StartingSequenceNumber, in.Timestamp)
 	if err != nil {
 		return nil, err
 	}

@@ -25,10 +25,10 @@ type hookedLog struct {
 	shardlog.Log
 	create atomic.Pointer[func(id shardlog.ID) error] // before each Create; its error stands for Create's
 	seal   atomic.Pointer[func(id shardlog.ID) error]
-	retain atomic.Pointer[func(id shardlog.ID, d time.Duration)] // before each SetRetention
-	full   atomic.Bool                                           // every Append fails for want of space
-	trips  atomic.Int64                                          // Seals under way
-	most   atomic.Int64                                          // most Seals under way at once
+	retain atomic.Pointer[func(id shardlog.ID, d time.Duration) error]
+	full   atomic.Bool  // every Append fails for want of space
+	trips  atomic.Int64 // Seals under way
+	most   atomic.Int64 // most Seals under way at once
 }
 
 func (l *hookedLog) Create(ctx context.Context, id shardlog.ID, o shardlog.Options) (shardlog.Shard, error) {
@@ -42,7 +42,9 @@ func (l *hookedLog) Create(ctx context.Context, id shardlog.ID, o shardlog.Optio
 
 func (l *hookedLog) SetRetention(ctx context.Context, s shardlog.Shard, d time.Duration) error {
 	if f := l.retain.Load(); f != nil {
-		(*f)(s.ID(), d)
+		if err := (*f)(s.ID(), d); err != nil {
+			return err
+		}
 	}
 	return l.Log.SetRetention(ctx, s, d)
 }

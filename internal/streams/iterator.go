@@ -41,8 +41,12 @@ func (s *Service) openIterator(token string) (it iterator, err error) {
 }
 
 // position turns where a reader wants to start into an offset. Both
-// GetShardIterator and SubscribeToShard start this way.
-func (s *Service) position(ctx context.Context, sh *shard, kind kinesis.ShardIteratorType, sequenceNumber *string, at *time.Time) (shardlog.Offset, error) {
+// GetShardIterator and SubscribeToShard start this way; op is which of them asks.
+func (s *Service) position(ctx context.Context, op string, sh *shard, kind kinesis.ShardIteratorType, sequenceNumber *string, at *time.Time) (shardlog.Offset, error) {
+	const either = "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified %s and "
+	if sequenceNumber != nil && (kind == kinesis.ShardIteratorTypeTrimHorizon || kind == kinesis.ShardIteratorTypeLatest) {
+		return 0, invalidArgument(either+"also a StartingSequenceNumber.", kind)
+	}
 	switch kind {
 	case kinesis.ShardIteratorTypeTrimHorizon:
 		return sh.log.Info().First, nil
@@ -52,7 +56,7 @@ func (s *Service) position(ctx context.Context, sh *shard, kind kinesis.ShardIte
 		return sh.log.Info().Next, nil
 	case kinesis.ShardIteratorTypeAtTimestamp:
 		if at == nil {
-			return 0, invalidArgument("Must specify timestampInMillis for IteratorType: AT_TIMESTAMP.")
+			return 0, invalidArgument("Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp parameter.")
 		}
 		if now := s.now().UnixMilli(); at.UnixMilli() > now {
 			return 0, invalidArgument("The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: %d, currentTimestampInMillis: %d", at.UnixMilli(), now)
@@ -60,9 +64,9 @@ func (s *Service) position(ctx context.Context, sh *shard, kind kinesis.ShardIte
 		return sh.log.Find(ctx, at.UnixMilli())
 	case kinesis.ShardIteratorTypeAtSequenceNumber, kinesis.ShardIteratorTypeAfterSequenceNumber:
 		if sequenceNumber == nil {
-			return 0, invalidArgument("Must specify startingSequenceNumber for IteratorType: %s.", kind)
+			return 0, invalidArgument(either+"no StartingSequenceNumber.", kind)
 		}
-		q, err := s.checkSequence(sh, *sequenceNumber)
+		q, err := s.checkSequence(op, sh, *sequenceNumber)
 		if err != nil {
 			return 0, err
 		}
@@ -80,23 +84,21 @@ func (s *Service) position(ctx context.Context, sh *shard, kind kinesis.ShardIte
 }
 
 // checkSequence refuses a sequence number that this shard did not give out.
-func (s *Service) checkSequence(sh *shard, text string) (sequence, error) {
-	name, account := sh.stream.name.name, sh.stream.name.account
-	if text == "0" { // what a checkpoint says that has not begun
-		return startingSequence(sh.index, sh.doc.Load().Created), nil
+func (s *Service) checkSequence(op string, sh *shard, text string) (sequence, error) {
+	refused := func(why string) error {
+		return invalidArgument("StartingSequenceNumber %s used in %s on shard %s in stream %s under account %s is invalid%s.", text, op, sh.id, sh.stream.name.name, sh.stream.name.account, why)
 	}
 	q, ok := parseSequence(text)
-	if !ok {
-		return q, invalidArgument("StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid.", text, sh.id, name, account)
-	}
-	if q.shard != sh.index {
+	d := sh.doc.Load()
+	switch {
+	case !ok:
+		return q, refused("")
+	case q.shard != sh.index:
 		return q, invalidArgument("Invalid StartingSequenceNumber. It encodes %s, while it was used in a call to a shard with %s", shardID(q.shard), sh.id)
-	}
-	if q.created != sh.doc.Load().Created/1000 {
-		return q, invalidArgument("StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid because it did not come from this stream.", text, sh.id, name, account)
-	}
-	if q.counter == endCounter && sh.doc.Load().State != shardClosed || q.counter != endCounter && q.offset() >= max(1, sh.log.Info().Next) {
-		return q, invalidArgument("StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid.", text, sh.id, name, account)
+	case q.created != d.Created/1000:
+		return q, refused(" because it did not come from this stream")
+	case q.counter == endCounter && d.State != shardClosed, q.counter != endCounter && q.offset() >= max(1, sh.log.Info().Next):
+		return q, refused("") // it lies ahead
 	}
 	return q, nil
 }

@@ -311,12 +311,14 @@ func (s *Service) settle(ctx context.Context, n streamName) {
 	}
 }
 
-// upkeep does what has no moment of its own: token keys, and closed shards whose records have all expired.
+// upkeep does what has no moment of its own: token keys, logs that could not
+// follow their stream's retention, and closed shards whose records have all expired.
 func (s *Service) upkeep() {
 	ctx, now := s.closed, s.now()
 	if err := s.tokens.rotate(ctx, s.cfg.Catalog, now); err != nil && ctx.Err() == nil {
 		s.cfg.Logger.Error("cannot rotate the token key", "err", err)
 	}
+	s.retainAgain(ctx)
 	for _, sh := range s.expired(now) {
 		if s.hasParent(sh.stream.id, sh.doc.Load()) {
 			continue // the older goes first: a closed shard always has its children

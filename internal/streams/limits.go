@@ -17,8 +17,8 @@ const (
 	subscribesPerSec   = 1        // of one consumer to one shard
 )
 
-// A bucket holds tokens that come back at a rate, up to one second's worth. It
-// may be overdrawn: what is taken beyond zero must come back first. The owner of
+// A bucket holds tokens that come back at a rate, up to one second's worth, or
+// to one token where a second brings less. It may be overdrawn: what is taken beyond zero must come back first. The owner of
 // the bucket's lock calls it.
 type bucket struct {
 	tokens float64
@@ -26,10 +26,11 @@ type bucket struct {
 }
 
 func (b *bucket) fill(now time.Time, perSec float64) {
+	full := max(perSec, 1)
 	if b.at.IsZero() {
-		b.tokens = perSec
+		b.tokens = full
 	} else if d := now.Sub(b.at); d > 0 {
-		b.tokens = min(perSec, b.tokens+d.Seconds()*perSec)
+		b.tokens = min(full, b.tokens+d.Seconds()*perSec)
 	}
 	b.at = now
 }

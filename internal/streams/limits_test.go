@@ -180,6 +180,38 @@ func TestReadCapacityOfAShard(t *testing.T) {
 	})
 }
 
+// With limits so small that a second brings less than one call, the calls come
+// at their rate all the same.
+func TestLessThanOneASecond(t *testing.T) {
+	inTime(t, Config{Limits: 0.1}, func(w *world) {
+		w.create("s", 1)
+		for i := range 4 {
+			out, err := w.GetShardIterator(w.ctx(), &kinesis.GetShardIteratorInput{StreamName: new("s"), ShardId: new(shard0), ShardIteratorType: "LATEST"})
+			if err != nil {
+				w.t.Fatalf("iterator %d: %v", i, err)
+			}
+			if _, err := w.GetRecords(w.ctx(), &kinesis.GetRecordsInput{ShardIterator: out.ShardIterator}); err != nil {
+				w.t.Fatalf("call %d: %v", i, err)
+			}
+			w.advance(1999 * time.Millisecond)
+			_, err = w.GetRecords(w.ctx(), &kinesis.GetRecordsInput{ShardIterator: out.ShardIterator})
+			wantCode(w.t, err, "ProvisionedThroughputExceededException")
+			_, err = w.GetShardIterator(w.ctx(), &kinesis.GetShardIteratorInput{StreamName: new("s"), ShardId: new(shard0), ShardIteratorType: "LATEST"})
+			wantCode(w.t, err, "ProvisionedThroughputExceededException")
+			w.advance(time.Millisecond)
+		}
+	})
+	inTime(t, Config{Limits: 0.0005}, func(w *world) { // 524 bytes, half a record
+		w.create("s", 1)
+		for _, want := range []int{1, 1, 1} {
+			if got := w.accepts("s", 10); got != want {
+				w.t.Errorf("%d records taken", got)
+			}
+			w.advance(2 * time.Second)
+		}
+	})
+}
+
 type reader struct {
 	*world
 	events api.Events

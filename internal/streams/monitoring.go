@@ -51,18 +51,18 @@ func (p *put) countPut(st *stream, began time.Time, single bool) {
 		}
 	}
 	total := int64(len(p.items))
-	ms := time.Since(began).Milliseconds()
+	took := time.Since(began)
 	m.IncomingRecords.AddN(good, good)
 	m.IncomingBytes.AddN(bytes, good)
 	m.WriteProvisionedThroughputExceeded.AddN(throttled, total)
 	if single {
 		m.PutRecord.Bytes.Add(bytes)
-		m.PutRecord.Latency.Add(ms)
+		m.PutRecord.Latency.Add(took)
 		m.PutRecord.Success.Success(good == 1)
 		return
 	}
 	m.PutRecords.Bytes.Add(bytes)
-	m.PutRecords.Latency.Add(ms)
+	m.PutRecords.Latency.Add(took)
 	m.PutRecords.Success.Success(good > 0)
 	m.PutRecords.TotalRecords.Add(total)
 	m.PutRecords.SuccessfulRecords.Add(good)
@@ -76,7 +76,7 @@ func countGet(st *stream, sh *shard, began time.Time, records, bytes int, behind
 	m.GetRecords.Bytes.Add(int64(bytes))
 	m.GetRecords.Records.Add(int64(records))
 	m.GetRecords.IteratorAgeMilliseconds.Add(behind)
-	m.GetRecords.Latency.Add(time.Since(began).Milliseconds())
+	m.GetRecords.Latency.Add(time.Since(began))
 	m.GetRecords.Success.Success(true)
 	m.ReadProvisionedThroughputExceeded.Success(false)
 	if sm := sh.metrics.Load(); sm != nil {

@@ -62,8 +62,9 @@ func (s *Service) scaleOnce(last map[*shard]usageMark, period time.Duration) map
 			}
 			b := float64(now.bytes-was.bytes) / period.Seconds()
 			n := float64(now.records-was.records) / period.Seconds()
-			bytesPerSec += int64(max(b, n*writeBytesPerSec/writeRecordsPerSec))
-			if b > splitAbove*writeBytesPerSec || n > splitAbove*writeRecordsPerSec {
+			b = max(b, n*writeBytesPerSec/writeRecordsPerSec) // many records count as many bytes do
+			bytesPerSec += int64(b)
+			if b > splitAbove*s.shardBytesPerSec() {
 				hot = append(hot, sh)
 			}
 		}
@@ -74,6 +75,14 @@ func (s *Service) scaleOnce(last map[*shard]usageMark, period time.Duration) map
 	return seen
 }
 
+// shardBytesPerSec is what a shard takes under the server's limits, AWS's if they are off.
+func (s *Service) shardBytesPerSec() float64 {
+	if s.cfg.Limits < 0 {
+		return writeBytesPerSec
+	}
+	return writeBytesPerSec * s.cfg.Limits
+}
+
 func (s *Service) scaleStream(st *stream, hot []*shard, bytesPerSec int64, known bool) error {
 	now := s.now()
 	d := st.doc.Load()
@@ -82,7 +91,7 @@ func (s *Service) scaleStream(st *stream, hot []*shard, bytesPerSec int64, known
 	open := len(st.route.Load().shards)
 	shrink := known && len(hot) == 0 && open > max(onDemandShards, int(d.WarmMiBps)) &&
 		now.Sub(time.UnixMilli(d.PeakAt)) > 24*time.Hour &&
-		float64(d.PeakBytesPerSec) < mergeBelow*writeBytesPerSec*float64(open)/2
+		float64(d.PeakBytesPerSec) < mergeBelow*s.shardBytesPerSec()*float64(open)/2
 	if len(hot) == 0 && !newPeak && !shrink {
 		return nil
 	}
@@ -100,7 +109,9 @@ func (s *Service) scaleStream(st *stream, hot []*shard, bytesPerSec int64, known
 			}
 			c.doc.Reshard = &reshardDoc{Hot: indexes(hot)}
 		case shrink:
-			c.doc.Reshard = &reshardDoc{Target: max(onDemandShards, int(c.doc.WarmMiBps), (open+1)/2)}
+			// Not held to the quota: it gives shards back.
+			target := max(onDemandShards, int(c.doc.WarmMiBps), (open+1)/2)
+			c.doc.Reshard = &reshardDoc{Target: target, Peak: mostOpen(rangesOf(st.route.Load().shards), target)}
 		default:
 			return nil
 		}

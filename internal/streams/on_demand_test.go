@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -68,6 +69,31 @@ func TestSwitchedStreamIsNotMergedAtOnce(t *testing.T) {
 			w.t.Errorf("%d shards after it", n)
 		}
 	})
+}
+
+// Half of a shard's capacity is half of what the server's limits make it.
+func TestOnDemandFollowsTheLimits(t *testing.T) {
+	for _, c := range []struct {
+		limits     float64
+		quiet, hot int // bytes a second at one shard
+	}{{0.1, 40 << 10, 60 << 10}, {4, 900 << 10, 2400 << 10}, {-1, 400 << 10, 600 << 10}} {
+		t.Run(fmt.Sprint(c.limits), func(t *testing.T) {
+			inTime(t, Config{Limits: c.limits}, func(w *world) {
+				w.createOnDemand("s")
+				if _, err := w.UpdateMaxRecordSize(w.ctx(), &kinesis.UpdateMaxRecordSizeInput{StreamARN: new(arnOf("s")), MaxRecordSizeInKiB: new(int32(10240))}); err != nil {
+					w.t.Fatal(err)
+				}
+				w.load("s", "0", c.quiet, 2*time.Minute)
+				if n := w.open("s"); n != 4 {
+					w.t.Errorf("%d shards at %d bytes a second", n, c.quiet)
+				}
+				w.load("s", "0", c.hot, 2*time.Minute)
+				if n := w.open("s"); n < 5 {
+					w.t.Errorf("%d shards at %d bytes a second", n, c.hot)
+				}
+			})
+		})
+	}
 }
 
 // Many records count as many bytes do.

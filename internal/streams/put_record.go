@@ -29,10 +29,11 @@ func (s *Service) PutRecord(ctx context.Context, in *kinesis.PutRecordInput) (*k
 		return nil, err
 	}
 	if q := in.SequenceNumberForOrdering; q != nil && d.Distribution != kinesis.RecordDistributionStrategyAuto {
-		// The number of any shard of the stream will do: the last record of the
-		// key may be in a parent.
+		// As with AWS any number will do whose record is not of the future (by the
+		// clock of whichever process gave it), of other shards and streams too: the
+		// key's last record may be in a parent, or in a stream of this name before.
 		seq, ok := parseSequence(*q)
-		if !ok || seq.shard >= d.NextShard || seq.arrived > s.now().Unix()+1 || seq.created < d.Created/1000 {
+		if !ok || seq.arrived > s.now().Unix()+1 {
 			return nil, invalidArgument("ExclusiveMinimumSequenceNumber %s used in PutRecord on stream %s under account %s is invalid.", *q, d.Name, d.Account)
 		}
 	}

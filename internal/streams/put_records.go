@@ -194,7 +194,6 @@ func (p *put) route(s *Service, st *stream, d *streamDoc, r *route, first bool) 
 		if first && !it.shard.write.take(now, len(it.key)+len(it.data), s.cfg.Limits) {
 			it.code = "ProvisionedThroughputExceededException"
 			it.text = "Rate exceeded for shard " + it.shard.id + " in stream " + st.name.name + " under account " + st.name.account + "."
-			it.shard.usage.throttled.Add(1)
 			continue
 		}
 		it.part = int32(at)
@@ -327,10 +326,8 @@ func (p *put) output() *kinesis.PutRecordsOutput {
 	return out
 }
 
-// usage counts what goes into a shard, for metrics and on-demand scaling.
-type usage struct {
-	records, bytes, throttled atomic.Int64
-}
+// usage counts what goes into a shard, for on-demand scaling.
+type usage struct{ records, bytes atomic.Int64 }
 
 func (u *usage) put(records, bytes int) {
 	u.records.Add(int64(records))

@@ -8,11 +8,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
 	"github.com/rheostream/rheo/internal/api/kinesis"
+	"github.com/rheostream/rheo/internal/blob"
+	"github.com/rheostream/rheo/internal/catalog"
 	"github.com/rheostream/rheo/internal/shardlog"
 )
 
@@ -208,61 +209,6 @@ func TestUpdateStreamModeWithWarmThroughput(t *testing.T) {
 	}
 }
 
-// A log that could not follow the document's retention follows when the call is repeated.
-func TestRetentionFollows(t *testing.T) {
-	w := newWorld(t, Config{Limits: -1})
-	w.create("s", 1)
-	sh := w.byStream("s").shards[0].log
-	in := &kinesis.IncreaseStreamRetentionPeriodInput{StreamName: new("s"), RetentionPeriodHours: new(int32(48))}
-	if _, err := w.IncreaseStreamRetentionPeriod(w.ctx(), in); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.log.SetRetention(w.ctx(), sh, 24*time.Hour); err != nil { // as if it had not got through
-		t.Fatal(err)
-	}
-	if _, err := w.IncreaseStreamRetentionPeriod(w.ctx(), in); err != nil {
-		t.Fatal(err)
-	}
-	if got := sh.Info().Retention; got != 48*time.Hour {
-		t.Errorf("the log's retention is %s", got)
-	}
-}
-
-// Of two calls at once, the one that had the last word on the document has it on
-// the log: else records expired before the time that DescribeStream tells.
-func TestRetentionInOrder(t *testing.T) {
-	inTime(t, Config{Limits: -1}, func(w *world) {
-		w.create("s", 2)
-		increase := func() error {
-			_, err := w.IncreaseStreamRetentionPeriod(w.ctx(), &kinesis.IncreaseStreamRetentionPeriodInput{StreamName: new("s"), RetentionPeriodHours: new(int32(48))})
-			return err
-		}
-		if err := increase(); err != nil {
-			t.Fatal(err)
-		}
-		slow := func(_ shardlog.ID, d time.Duration) {
-			if d == 24*time.Hour {
-				time.Sleep(time.Second)
-			}
-		}
-		w.hook().retain.Store(&slow)
-		decreased := make(chan error)
-		go func() {
-			_, err := w.DecreaseStreamRetentionPeriod(w.ctx(), &kinesis.DecreaseStreamRetentionPeriodInput{StreamName: new("s"), RetentionPeriodHours: new(int32(24))})
-			decreased <- err
-		}()
-		synctest.Wait() // it is at the first shard's log
-		if err := errors.Join(increase(), <-decreased); err != nil {
-			t.Fatal(err)
-		}
-		for _, sh := range w.byStream("s").shards {
-			if got, want := sh.log.Info().Retention, w.byStream("s").doc.Load().retention(); got != want {
-				t.Errorf("shard %d keeps records for %s, its stream for %s", sh.index, got, want)
-			}
-		}
-	})
-}
-
 // A consumer that is registered again is another one: its ARN differs.
 func TestConsumerAgain(t *testing.T) {
 	inTime(t, Config{Limits: -1}, func(w *world) {
@@ -398,5 +344,47 @@ func TestQuotaUnderConcurrency(t *testing.T) {
 	out, err := w.DescribeLimits(w.ctx(), &kinesis.DescribeLimitsInput{})
 	if err != nil || *out.OpenShardCount != 13 {
 		t.Errorf("%d open shards, %v", *out.OpenShardCount, err)
+	}
+}
+
+// A log full of records beside a catalog that knows nothing is a lost catalog, not leftovers.
+func TestCatalogLost(t *testing.T) {
+	w := newWorld(t, Config{Limits: -1})
+	w.create("s", 2)
+	w.put("s", "k", "kept")
+	w.Service.Close()
+	w.cat.Close()
+	sh, err := w.log.Shard(catalog.ShardID)
+	if err == nil {
+		err = w.log.Delete(w.ctx(), sh)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := blob.OpenDir(w.fs, "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.cfg.Catalog, err = catalog.Open(w.ctx(), catalog.Config{Log: w.log, Blobs: blobs}); err != nil {
+		t.Fatal(err)
+	}
+	w.stop = func() { w.cfg.Catalog.Close(); w.log.Close() }
+	for _, repair := range []bool{false, true} {
+		w.cfg.Repair = repair
+		if s, err := New(w.ctx(), w.cfg); err == nil {
+			s.Close()
+			t.Fatalf("started without a catalog, repair %v", repair)
+		} else if !strings.Contains(err.Error(), "the catalog is lost") {
+			t.Error(err)
+		}
+	}
+	held := 0
+	for _, sh := range w.log.Shards() {
+		if isLogID(sh.ID()) && sh.Info().Next > 1 {
+			held++
+		}
+	}
+	if held != 1 {
+		t.Errorf("%d shards hold records", held)
 	}
 }

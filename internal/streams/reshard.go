@@ -214,12 +214,7 @@ func (s *Service) nextRound(st *stream, goal *reshardDoc) []shardOp {
 		}
 		return ops
 	case goal.Target > 0:
-		ranges := make([]keyRange, len(open))
-		for i, sh := range open {
-			d := sh.doc.Load()
-			ranges[i] = keyRange{d.Start, d.End, sh.index}
-		}
-		return scalingRound(ranges, goal.Target)
+		return scalingRound(rangesOf(open), goal.Target)
 	}
 	return nil
 }
@@ -228,6 +223,15 @@ func (s *Service) nextRound(st *stream, goal *reshardDoc) []shardOp {
 type keyRange struct {
 	start, end hashKey
 	index      uint32
+}
+
+func rangesOf(shards []*shard) []keyRange {
+	ranges := make([]keyRange, len(shards))
+	for i, sh := range shards {
+		d := sh.doc.Load()
+		ranges[i] = keyRange{d.Start, d.End, sh.index}
+	}
+	return ranges
 }
 
 // scalingRound plans one round on the way from the open shards, in hash order,
@@ -259,6 +263,18 @@ func scalingRound(open []keyRange, n int) []shardOp {
 		}
 	}
 	return ops
+}
+
+// mostOpen is how many shards are open at most on the way from the open ones to
+// n: when all is split and nothing merged yet, one behind each border, old or new.
+func mostOpen(open []keyRange, n int) int {
+	most := len(open)
+	for _, g := range goalStarts(open, n) {
+		if _, ok := slices.BinarySearchFunc(open, g, func(r keyRange, k hashKey) int { return compareKeys(r.start, k) }); !ok {
+			most++
+		}
+	}
+	return most
 }
 
 // goalStarts are uniformStarts(n), moved onto a border that is there already
@@ -308,7 +324,9 @@ func (s *Service) startReshard(ctx context.Context, st *stream, goal *reshardDoc
 		case goal.Split != nil:
 			more = 1
 		case goal.Target > 0:
-			more = goal.Target - len(st.route.Load().shards)
+			open := rangesOf(st.route.Load().shards)
+			goal.Peak = mostOpen(open, goal.Target)
+			more = goal.Peak - len(open)
 		}
 		if more > 0 {
 			if err := s.shardQuota(s.quota(c.doc.Account, c.doc.Region), c.doc.Account, c.doc.Region, more); err != nil {

@@ -97,6 +97,7 @@ type stream struct {
 	metrics atomic.Pointer[metrics.Stream]
 	// retaining is full while a call changes the retention.
 	retaining chan struct{}
+	uneven    bool // a log did not follow the last change; of whoever filled retaining
 
 	// The rest is guarded by Service.mu.
 	shards    map[uint32]*shard
@@ -193,8 +194,18 @@ func (s *Service) reconcile(ctx context.Context) error {
 		}
 	}
 	lost := maps.Clone(want)
+	holding := 0 // shards with records that no document names
 	for _, sh := range s.cfg.Log.Shards() {
 		delete(lost, sh.ID())
+		if _, ok := want[sh.ID()]; !ok && isLogID(sh.ID()) && sh.Info().Next > 1 {
+			holding++
+		}
+	}
+	if holding > 0 && len(s.cfg.Catalog.List("kinesis/")) == 0 {
+		// Not even the documents that the first start writes are there. What is to be
+		// taken for leftovers otherwise may be all that somebody has.
+		return fmt.Errorf("the catalog is empty, but %d shards of the log hold records: the catalog is lost, and no repair brings it back. "+
+			"Nothing was changed. Put the whole data directory back from a backup, or move it away to start with an empty one", holding)
 	}
 	if len(lost) > 0 && !s.cfg.Repair {
 		return fmt.Errorf("the log has lost %d shards that the catalog knows, %v among them: their records are gone. With repair they start empty", len(lost), slices.Sorted(maps.Keys(lost))[0])
@@ -206,7 +217,7 @@ func (s *Service) reconcile(ctx context.Context) error {
 			if sh.Info().Retention != o.Retention {
 				g.Go(func() error { return s.cfg.Log.SetRetention(ctx, sh, o.Retention) })
 			}
-		} else if strings.HasPrefix(string(sh.ID()), "kinesis/") {
+		} else if isLogID(sh.ID()) {
 			g.Go(func() error { return s.cfg.Log.Delete(ctx, sh) })
 		}
 	}
@@ -510,11 +521,11 @@ func (s *Service) quota(account, region string) quota {
 			q.onDemand++
 		}
 		open := len(st.route.Load().shards)
-		if r := d.Reshard; r != nil { // what it will have
+		if r := d.Reshard; r != nil { // what it will have on the way
 			if r.Split != nil {
 				open++
 			}
-			open = max(open+len(r.Hot), r.Target)
+			open = max(open+len(r.Hot), r.Target, r.Peak)
 		}
 		q.openShards += open
 	}

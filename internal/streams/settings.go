@@ -3,96 +3,11 @@ package streams
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
-	"time"
 
 	"github.com/rheostream/rheo/internal/api"
 	"github.com/rheostream/rheo/internal/api/kinesis"
-	"github.com/rheostream/rheo/internal/shardlog"
 )
-
-const (
-	retentionMinHours = 24
-	retentionMaxHours = 8760
-)
-
-// IncreaseStreamRetentionPeriod lets records live longer. The present value is
-// accepted: infrastructure tools send it. What has expired does not come back.
-func (s *Service) IncreaseStreamRetentionPeriod(ctx context.Context, in *kinesis.IncreaseStreamRetentionPeriodInput) (*kinesis.IncreaseStreamRetentionPeriodOutput, error) {
-	hours := *in.RetentionPeriodHours
-	return &kinesis.IncreaseStreamRetentionPeriodOutput{}, s.setRetention(ctx, in.StreamName, in.StreamARN, hours, func(have int32) error {
-		if hours < have {
-			return invalidArgument("Requested retention period (%d hours) for stream %%s can not be shorter than existing retention period (%d hours). Use DecreaseRetentionPeriod API.", hours, have)
-		}
-		return nil
-	})
-}
-
-// DecreaseStreamRetentionPeriod lets records expire earlier, at once.
-func (s *Service) DecreaseStreamRetentionPeriod(ctx context.Context, in *kinesis.DecreaseStreamRetentionPeriodInput) (*kinesis.DecreaseStreamRetentionPeriodOutput, error) {
-	hours := *in.RetentionPeriodHours
-	return &kinesis.DecreaseStreamRetentionPeriodOutput{}, s.setRetention(ctx, in.StreamName, in.StreamARN, hours, func(have int32) error {
-		if hours > have {
-			return invalidArgument("Requested retention period (%d hours) for stream %%s can not be longer than existing retention period (%d hours). Use IncreaseRetentionPeriod API.", hours, have)
-		}
-		return nil
-	})
-}
-
-func (s *Service) setRetention(ctx context.Context, name, arn *string, hours int32, direction func(have int32) error) error {
-	st, d, err := s.lookup(ctx, name, arn)
-	if err != nil {
-		return err
-	}
-	switch {
-	case hours < retentionMinHours:
-		return invalidArgument("Minimum allowed retention period is %d hours. Requested retention period (%d hours) is too short.", retentionMinHours, hours)
-	case hours > retentionMaxHours:
-		return invalidArgument("Maximum allowed retention period is %d hours. Requested retention period (%d hours) is too long.", retentionMaxHours, hours)
-	}
-	// One after the other: of two that change the document, the later one must be
-	// the later one for the log too.
-	select {
-	case st.retaining <- struct{}{}:
-		defer func() { <-st.retaining }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	err = s.update(ctx, st, func(c *change) error {
-		if err := active(c.doc); err != nil {
-			return err
-		}
-		if err := direction(c.doc.RetentionHours); err != nil {
-			e := err.(*api.Error)
-			return invalidArgument(e.Message, d.Name)
-		}
-		c.doc.RetentionHours = hours
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	// The document leads, and the log follows though the caller may be gone. A
-	// crash before that is made up for at the next start, an error by repeating the call.
-	ctx = context.WithoutCancel(ctx)
-	s.mu.RLock()
-	logs := make([]shardlog.Shard, 0, len(st.shards))
-	for _, sh := range st.shards {
-		logs = append(logs, sh.log)
-	}
-	s.mu.RUnlock()
-	for _, log := range logs {
-		want := time.Duration(hours) * time.Hour
-		if log.Info().Retention == want {
-			continue
-		}
-		if err := s.cfg.Log.SetRetention(ctx, log, want); err != nil && !errors.Is(err, shardlog.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
-}
 
 // EnableEnhancedMonitoring turns on metrics per shard.
 func (s *Service) EnableEnhancedMonitoring(ctx context.Context, in *kinesis.EnableEnhancedMonitoringInput) (*kinesis.EnhancedMonitoringOutput, error) {
@@ -258,14 +173,20 @@ func (s *Service) UpdateStreamWarmThroughput(ctx context.Context, in *kinesis.Up
 // warmUp makes a change that gives the stream a shard per MiB/s.
 func (s *Service) warmUp(c *change, st *stream, mibps int32) error {
 	c.doc.WarmMiBps = mibps
-	more := int(mibps) - len(st.route.Load().shards)
+	open := rangesOf(st.route.Load().shards)
+	more := int(mibps) - len(open)
 	if more <= 0 {
 		return nil
 	}
-	if err := s.shardQuota(s.quota(c.doc.Account, c.doc.Region), c.doc.Account, c.doc.Region, more); err != nil {
+	q := s.quota(c.doc.Account, c.doc.Region)
+	if err := s.shardQuota(q, c.doc.Account, c.doc.Region, more); err != nil {
+		return err // before anything is planned for a number out of all bounds
+	}
+	peak := mostOpen(open, int(mibps))
+	if err := s.shardQuota(q, c.doc.Account, c.doc.Region, peak-len(open)); err != nil {
 		return err
 	}
-	c.doc.Reshard = &reshardDoc{Target: int(mibps)}
+	c.doc.Reshard = &reshardDoc{Target: int(mibps), Peak: peak}
 	c.doc.Status, c.doc.Due = kinesis.StreamStatusUpdating, s.now().Add(s.cfg.Transition).UnixMilli()
 	return s.touchAccount(c, c.doc.Account, c.doc.Region)
 }

@@ -47,7 +47,7 @@ func (s *Service) SubscribeToShard(ctx context.Context, in *kinesis.SubscribeToS
 		return nil, err
 	}
 	p := in.StartingPosition
-	offset, err := s.position(ctx, sh, p.Type, p.SequenceNumber, p.Timestamp)
+	offset, err := s.position(ctx, "SubscribeToShard", sh, p.Type, p.SequenceNumber, p.Timestamp)
 	if err != nil {
 		return nil, err
 	}

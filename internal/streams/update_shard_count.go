@@ -15,7 +15,8 @@ const (
 
 // UpdateShardCount splits and merges until the stream has so many shards of
 // equal size. At most ten times in 24 hours, to at most twice and at least half
-// the open shards.
+// the open shards. All splits are done before the merges; the shards that live
+// only between the two have to have room in the quota as well.
 func (s *Service) UpdateShardCount(ctx context.Context, in *kinesis.UpdateShardCountInput) (*kinesis.UpdateShardCountOutput, error) {
 	st, d, err := s.lookup(ctx, in.StreamName, in.StreamARN)
 	if err != nil {

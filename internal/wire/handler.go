@@ -31,10 +31,13 @@ type HandlerConfig struct {
 	Memory   *Budget           // of requests; a new one if nil
 	Answers  *Budget           // of answers, so that slow readers do not keep writers out; Memory if nil
 	Metrics  *metrics.Registry // for /metrics; none there if nil
-	Hosts    []string          // in open mode: host names beside loopback; "*.example.com" too
-	Origins  []string          // pages that may call: "http://localhost:3000"
-	Version  string            // of the program, for health
-	Log      *slog.Logger      // discarded if nil
+	// MetricsOpen shows /metrics to all who reach the port, not to this machine
+	// alone. In open mode, where nobody else should reach it, it changes nothing.
+	MetricsOpen bool
+	Hosts       []string     // names beside loopback that requests without a signature may call us by; "*.example.com" too
+	Origins     []string     // pages that may call: "http://localhost:3000"
+	Version     string       // of the program, for health
+	Log         *slog.Logger // discarded if nil
 }
 
 // A Handler answers every request of the API.

@@ -461,6 +461,54 @@ func TestMetricsPage(t *testing.T) {
 	}
 }
 
+// The metrics tell of accounts and streams: who is on another machine, and pages
+// of other sites, see them only where they are opened to all.
+func TestWhoSeesMetrics(t *testing.T) {
+	const here, elsewhere = "127.0.0.1:50000", "192.168.1.9:50000"
+	opened := func(c *HandlerConfig) { verifying(c); c.MetricsOpen = true }
+	for _, tt := range []struct {
+		mode       func(*HandlerConfig)
+		name       string
+		from, host string
+		origin     string
+		shown      bool
+	}{
+		{nil, "open mode", here, "localhost:4566", "", true},
+		{nil, "open mode", "[::1]:50000", "[::1]:4566", "", true},
+		{nil, "open mode", here, "evil.com", "", false}, // rebinding
+		{verifying, "keys", here, "localhost:4566", "", true},
+		{verifying, "keys", here, "rheo.internal:4566", "", true}, // configured
+		{verifying, "keys", here, "evil.com:4566", "", false},
+		{verifying, "keys", here, "localhost:4566", "http://evil.com", false},
+		{verifying, "keys", elsewhere, "localhost:4566", "", false},
+		{verifying, "keys", elsewhere, "rheo.internal:4566", "", false},
+		{opened, "keys, metrics open", elsewhere, "10.0.0.7:4566", "", true},
+		{func(c *HandlerConfig) { c.MetricsOpen = true }, "open mode, metrics open", here, "evil.com", "", false},
+	} {
+		h, _ := testHandler(t, func(c *HandlerConfig) {
+			c.Metrics, c.Hosts = c.Calls.Metrics, []string{"rheo.internal"}
+			if tt.mode != nil {
+				tt.mode(c)
+			}
+		})
+		r, _ := http.NewRequest("GET", "http://localhost/metrics", nil)
+		r.RemoteAddr, r.Host = tt.from, tt.host
+		if tt.origin != "" {
+			r.Header.Set("Origin", tt.origin)
+		}
+		resp := do(h, r)
+		body := readAll(t, resp)
+		if shown := strings.Contains(body, "rheo_request_memory_bytes"); shown != tt.shown || !shown && (resp.StatusCode != 403 || !strings.Contains(body, "AccessDenied")) {
+			t.Errorf("%s, from %s, Host %s, Origin %q: %s %.200s", tt.name, tt.from, tt.host, tt.origin, resp.Status, body)
+		}
+		r, _ = http.NewRequest("GET", "http://localhost/health", nil)
+		r.RemoteAddr, r.Host = tt.from, tt.host
+		if resp := do(h, r); resp.StatusCode != 200 {
+			t.Errorf("%s, from %s: health is %s", tt.name, tt.from, resp.Status)
+		}
+	}
+}
+
 func BenchmarkPutRecord(b *testing.B) {
 	s := &fewStreams{}
 	calls := call.New(call.Config{Limits: call.Off})

@@ -23,7 +23,9 @@ const (
 
 // ServerConfig says where and how to listen.
 type ServerConfig struct {
-	Addr    string      // "127.0.0.1:4566"; port 0 is any free one
+	// Addr is "127.0.0.1:4566"; port 0 is any free one. "localhost:4566" is both
+	// loopback addresses, and 0.0.0.0 all of IPv4's alone.
+	Addr    string
 	TLS     *tls.Config // also speak TLS on the same port; nil: plain HTTP only
 	Handler http.Handler
 	// HTTP1Only leaves HTTP/2 out: for producers of video that take ALPN's offer
@@ -36,13 +38,14 @@ type ServerConfig struct {
 // A Server serves one port: plain HTTP/1.1, HTTP/2 with prior knowledge and TLS
 // with either inside, told apart by what a connection sends first.
 type Server struct {
-	http     *http.Server
-	listener *listener
+	http      *http.Server
+	listeners []*listener // one an address
+	open      *openConns
 }
 
 // Listen takes the port. If another process has it, the error says which.
 func Listen(c ServerConfig) (*Server, error) {
-	l, err := net.Listen("tcp", c.Addr)
+	listeners, err := listen(c.Addr)
 	if err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			if holder := portHolder(c.Addr); holder != "" {
@@ -51,10 +54,10 @@ func Listen(c ServerConfig) (*Server, error) {
 		}
 		return nil, fmt.Errorf("cannot listen on %s: %w", c.Addr, err)
 	}
-	return newServer(c, l), nil
+	return newServer(c, listeners...), nil
 }
 
-func newServer(c ServerConfig, l net.Listener) *Server {
+func newServer(c ServerConfig, listeners ...net.Listener) *Server {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -66,9 +69,12 @@ func newServer(c ServerConfig, l net.Listener) *Server {
 			tlsConfig.NextProtos = []string{"http/1.1"}
 		}
 	}
-	s := &Server{listener: &listener{Listener: l, config: tlsConfig, connsMax: c.ConnsMax, log: c.Log}}
-	if s.listener.connsMax == 0 {
-		s.listener.connsMax = connsMaxDefault
+	s := &Server{open: &openConns{max: c.ConnsMax, log: c.Log}}
+	if s.open.max == 0 {
+		s.open.max = connsMaxDefault
+	}
+	for _, l := range listeners {
+		s.listeners = append(s.listeners, &listener{Listener: l, config: tlsConfig, open: s.open})
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -98,24 +104,48 @@ func newServer(c ServerConfig, l net.Listener) *Server {
 	return s
 }
 
-// Addr is the address listened on.
-func (s *Server) Addr() *net.TCPAddr { return s.listener.Listener.Addr().(*net.TCPAddr) }
+// Addr is the address listened on, the first of [Server.Addrs].
+func (s *Server) Addr() *net.TCPAddr { return s.Addrs()[0] }
+
+// Addrs are the addresses listened on; all have the same port.
+func (s *Server) Addrs() []*net.TCPAddr {
+	var all []*net.TCPAddr
+	for _, l := range s.listeners {
+		all = append(all, l.Listener.Addr().(*net.TCPAddr))
+	}
+	return all
+}
 
 // Conns is how many connections are open.
-func (s *Server) Conns() int { return int(s.listener.conns.Load()) }
+func (s *Server) Conns() int { return int(s.open.count.Load()) }
 
-// Serve serves until Shutdown or Close, and then returns nil.
+// Serve serves until Shutdown or Close, and then returns nil. If one address
+// fails, it closes all.
 func (s *Server) Serve() error {
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("cannot accept connections on %s: %w", s.Addr(), err)
+	ended := make(chan error, len(s.listeners))
+	for _, l := range s.listeners {
+		go func() {
+			err := s.http.Serve(l)
+			if errors.Is(err, http.ErrServerClosed) {
+				ended <- nil
+				return
+			}
+			ended <- fmt.Errorf("cannot accept connections on %s: %w", l.Addr(), err)
+			s.http.Close()
+		}()
 	}
-	return nil
+	var errs []error
+	for range s.listeners {
+		errs = append(errs, <-ended)
+	}
+	return errors.Join(errs...)
 }
 
 // Shutdown stops accepting, lets requests under way finish, and closes what is
 // left when ctx ends. Event streams do not end of themselves: [Handler.Drain]
 // them first.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.closePort()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		s.http.Close()
@@ -124,7 +154,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // Close closes the port and every connection at once.
-func (s *Server) Close() error { return s.http.Close() }
+func (s *Server) Close() error {
+	defer s.closePort()
+	return s.http.Close()
+}
+
+// closePort is for a server that never came to Serve, of whose listeners the
+// http.Server does not know.
+func (s *Server) closePort() {
+	for _, l := range s.listeners {
+		l.Close()
+	}
+}
 
 type connKey struct{}
 
@@ -136,15 +177,20 @@ func tlsState(ctx context.Context) *tls.ConnectionState {
 	return nil
 }
 
-// A listener wraps what it accepts and bounds how many there are. Accept never
-// reads, so no client can hold up another.
+// openConns counts the open connections of a server, and bounds them.
+type openConns struct {
+	max   int
+	count atomic.Int64
+	full  sync.Once // one warning
+	log   *slog.Logger
+}
+
+// A listener wraps what it accepts. Accept never reads, so no client can hold up
+// another.
 type listener struct {
 	net.Listener
-	config   *tls.Config
-	connsMax int
-	conns    atomic.Int64
-	full     sync.Once // one warning
-	log      *slog.Logger
+	config *tls.Config
+	open   *openConns
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -153,14 +199,14 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l.conns.Add(1) > int64(l.connsMax) {
-			l.conns.Add(-1)
+		if l.open.count.Add(1) > int64(l.open.max) {
+			l.open.count.Add(-1)
 			raw.Close()
-			l.full.Do(func() { l.log.Warn("connections are refused: too many are open", "max", l.connsMax) })
+			l.open.full.Do(func() { l.open.log.Warn("connections are refused: too many are open", "max", l.open.max) })
 			continue
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		return &conn{raw: &pacedConn{Conn: raw}, config: l.config, ctx: ctx, cancel: cancel,
-			closed: func() { l.conns.Add(-1) }}, nil
+			closed: func() { l.open.count.Add(-1) }}, nil
 	}
 }

@@ -27,7 +27,7 @@ type names struct {
 func (n *names) admit(r *http.Request) error {
 	if !n.isOurs(r.Host) {
 		return &api.Error{Code: "AccessDeniedException", Status: http.StatusForbidden,
-			Message: "Host '" + clip(r.Host) + "' is not a name of this server. Without access keys it answers to loopback and configured names only."}
+			Message: "Host '" + clip(r.Host) + "' is not a name of this server. Requests whose signature is not verified are answered under loopback and configured names only."}
 	}
 	origin := r.Header.Get("Origin")
 	if origin == "" {
@@ -55,7 +55,7 @@ func (n *names) isOurs(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true // never resolved elsewhere: RFC 6761
 	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
+	if isLoopback(host) {
 		return true
 	}
 	for _, name := range n.hosts {
@@ -64,6 +64,11 @@ func (n *names) isOurs(host string) bool {
 		}
 	}
 	return false
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
 }
 
 func (n *names) allows(origin string) bool { return slices.Contains(n.origins, origin) }

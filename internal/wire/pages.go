@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/rheostream/rheo/internal/api"
 )
 
 // makePages are the answers that are no API: whether the server is there, and how
@@ -19,10 +21,15 @@ func (h *Handler) makePages() map[string]http.HandlerFunc {
 	return pages
 }
 
-// page serves a page. Health is for anyone; the rest is as closed to other
-// people's web pages as the API is.
+// page serves a page. Health is for anyone. The metrics tell of accounts and
+// their streams, and a scraper signs nothing, so they are for this machine only,
+// and not for a page of another site in one of its browsers; MetricsOpen opens
+// them where keys are configured.
 func (x *exchange) page(page http.HandlerFunc) error {
-	if x.Auth.Open() && x.r.URL.Path == "/metrics" {
+	if x.r.URL.Path == "/metrics" && (x.Auth.Open() || !x.MetricsOpen) {
+		if !isLoopback(hostOf(x.r.RemoteAddr)) {
+			return errMetricsClosed
+		}
 		if err := x.names.admit(x.r); err != nil {
 			return err
 		}
@@ -31,6 +38,9 @@ func (x *exchange) page(page http.HandlerFunc) error {
 	page(x.w, x.r)
 	return nil
 }
+
+var errMetricsClosed = &api.Error{Code: "AccessDeniedException", Status: http.StatusForbidden,
+	Message: "The metrics are shown to this machine only. The server's setting metrics=open shows them to anyone who reaches it."}
 
 func (h *Handler) health(w http.ResponseWriter, _ *http.Request) {
 	status := http.StatusOK

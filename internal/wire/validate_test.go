@@ -19,6 +19,9 @@ func TestValidate(t *testing.T) {
 		want string // empty: valid
 	}{
 		{"PutRecords", &kinesis.PutRecordsInput{StreamName: new("a.b-c_1"), Records: []kinesis.PutRecordsRequestEntry{entry}}, ""},
+		// Reserved by AWS: whatever a client has in it is ignored.
+		{"PutRecords", &kinesis.PutRecordsInput{StreamName: new("s"), StreamId: new("what may come"), Records: []kinesis.PutRecordsRequestEntry{entry}}, ""},
+		{"GetRecords", &kinesis.GetRecordsInput{ShardIterator: new("x"), StreamId: new("")}, ""},
 		{"PutRecords", &kinesis.PutRecordsInput{StreamName: new("a b")},
 			"2 validation errors detected: " +
 				"Value null at 'records' failed to satisfy constraint: Member must not be null; " +

@@ -5,8 +5,8 @@
 // It makes a package beside api with four files: types.go (a struct per
 // structure), enums.go (a string type per enumeration), shapes.go (the tables
 // that the codecs walk) and operations.go (the table of operations). What it
-// makes depends on the model only; there is nothing to set per service but the
-// patterns in patterns.go that Go's regexp does not take.
+// makes depends on the model only; there is nothing to set per service but, in
+// patterns.go, the patterns that Go's regexp does not take and what is ignored.
 package main
 
 import (

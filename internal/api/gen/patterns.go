@@ -30,6 +30,13 @@ var overrides = map[string]struct{ match, not string }{
 		`(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d:)?(\d{12}:)?(function:)?[a-zA-Z0-9\-_]{1,64}(:\d*[a-zA-Z\-_][0-9a-zA-Z\-_]*)?`, ``},
 }
 
+// Shapes of members that AWS reserves, by package. Clients send them back as
+// they had them from AWS or from another server, and a service that ignores them
+// must not refuse them for their looks: they have no constraints.
+var ignored = map[string][]string{
+	"kinesis": {"StreamId"},
+}
+
 var (
 	surrogates = strings.NewReplacer(`\uD800\uDC00-\uDBFF\uDFFF`, `\x{10000}-\x{10FFFF}`)
 	unicode    = regexp.MustCompile(`\\u([0-9A-Fa-f]{4})`)

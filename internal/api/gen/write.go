@@ -187,11 +187,12 @@ func shapeLiteral(src *source, m *Model, s *Shape) string {
 	element("KeyRef", "KeyName", "key", s.Key)
 	element("ElemRef", "ValueName", "value", s.Value)
 	l.flag("Flattened", s.Flattened)
+	free := slices.Contains(ignored[m.pkg], s.name)
 	for _, b := range []struct {
 		name  string
 		value *float64
 	}{{"Min", s.Min}, {"Max", s.Max}} {
-		if b.value != nil {
+		if b.value != nil && !free {
 			if *b.value != float64(int64(*b.value)) {
 				src.err = fmt.Errorf("shape %s: bound %g is no integer", s.name, *b.value)
 			}
@@ -199,7 +200,7 @@ func shapeLiteral(src *source, m *Model, s *Shape) string {
 			l.raw(b.name, strconv.FormatInt(int64(*b.value), 10))
 		}
 	}
-	if s.Type == "string" && s.Pattern != "" {
+	if s.Type == "string" && s.Pattern != "" && !free {
 		match, not, err := translate(s.Pattern)
 		if err != nil {
 			src.err = err

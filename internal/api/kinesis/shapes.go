@@ -1180,7 +1180,7 @@ var shapes = api.Link([]api.Shape{
 		{Name: "StreamCreationTimestamp", Ref: xTimestamp},
 	}},
 	xStreamFilterList: {Kind: api.List, ElemRef: xStreamFilter, HasMin: true, Min: 1, HasMax: true, Max: 10000},
-	xStreamId:         {Kind: api.String, HasMin: true, Min: 1, HasMax: true, Max: 24, Pattern: "[a-z0-9]{20}-[a-z0-9]{3}"},
+	xStreamId:         {Kind: api.String},
 	xStreamMode:       {Name: "StreamMode", Kind: api.String, Enum: []string{"PROVISIONED", "ON_DEMAND"}},
 	xStreamModeDetails: {Name: "StreamModeDetails", Members: []api.Member{
 		{Name: "StreamMode", Ref: xStreamMode, Required: true},
