@@ -64,6 +64,10 @@ var caller = &api.Caller{Account: "123456789012", Region: "us-east-1", Host: "lo
 // do calls an operation with an input as JSON, and returns the answer as JSON or
 // the error as text; by the codec and the constraints that requests go through.
 func (ts *tables) do(ctx context.Context, operation, input string) string {
+	return ts.doAs(ctx, caller, operation, input)
+}
+
+func (ts *tables) doAs(ctx context.Context, caller *api.Caller, operation, input string) string {
 	op := ddb.Service.Op(operation)
 	if op == nil {
 		return "no operation " + operation

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rheostream/rheo/internal/api"
 	"github.com/rheostream/rheo/internal/companion/dynamodb"
 	"github.com/rheostream/rheo/internal/shardlog"
 )
@@ -319,6 +320,38 @@ func TestPages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTenants: a table is one account's in one region.
+func TestTenants(t *testing.T) {
+	ts := newTables(t, nil)
+	ts.call("CreateTable", createLeases)
+	ts.call("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "mine"}}}`)
+	const scan = `{"TableName": "leases", "Select": "COUNT"}`
+	for _, other := range []*api.Caller{{Account: "123456789012", Region: "eu-west-1"}, {Account: "210987654321", Region: "us-east-1"}} {
+		do := func(operation, input string) string { return ts.doAs(t.Context(), other, operation, input) }
+		for operation, input := range map[string]string{
+			"Scan": scan, "DeleteTable": `{"TableName": "leases"}`, "DescribeTable": `{"TableName": "arn:aws:dynamodb:us-east-1:123456789012:table/leases"}`,
+			"PutItem":            `{"TableName": "leases", "Item": {"k": {"S": "theirs"}}}`,
+			"BatchGetItem":       `{"RequestItems": {"leases": {"Keys": [{"k": {"S": "mine"}}]}}}`,
+			"ListTagsOfResource": `{"ResourceArn": "arn:aws:dynamodb:us-east-1:123456789012:table/leases"}`,
+		} {
+			if out := do(operation, input); !strings.HasPrefix(out, "ResourceNotFoundException") {
+				t.Errorf("%s of another tenant: %s", operation, out)
+			}
+		}
+		if out := do("ListTables", `{}`); out != `{"TableNames":[]}` {
+			t.Error(out)
+		}
+		if out := do("CreateTable", createLeases); !strings.Contains(out, `"TableArn":"arn:aws:dynamodb:`+other.Region+":"+other.Account+`:table/leases"`) {
+			t.Error(out)
+		}
+		if out := do("Scan", scan); out != `{"Count":0,"ScannedCount":0}` {
+			t.Error(out)
+		}
+	}
+	ts.want("Scan", scan, `{"Count":1,"ScannedCount":1}`)
+	ts.want("ListTables", `{}`, `{"TableNames":["leases"]}`)
 }
 
 // TestGivenUp: a call that is given up while it waits for another changes nothing
