@@ -57,7 +57,7 @@ type Config struct {
 	MemoryBytes int64             // of all tables; 0 is MemoryBytesDefault
 	Answers     Memory            // of answers; nil: unlimited
 	Transition  time.Duration     // how long tables and indexes are CREATING or UPDATING
-	Metrics     *metrics.Registry // a new one if nil
+	Metrics     *metrics.Registry // none are kept if nil
 	Logger      *slog.Logger      // discarded if nil
 
 	// ExpireEvery is how often expired items are looked for; 0 is a minute.
