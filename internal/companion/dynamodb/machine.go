@@ -217,11 +217,11 @@ func (m *machine) applyNext(ctx context.Context, b *shardlog.Batch) error {
 	if err := m.shard.Read(ctx, from, 1000, 1<<20, b); err != nil {
 		return err
 	}
-	type answer struct {
+	type reply struct {
 		id  [16]byte
 		err error
 	}
-	answers := make([]answer, 0, len(b.Records))
+	replies := make([]reply, 0, len(b.Records))
 	for _, r := range b.Records {
 		id, t, err := parseCommand(r.Data, m.sealer)
 		if err == nil {
@@ -231,7 +231,7 @@ func (m *machine) applyNext(ctx context.Context, b *shardlog.Batch) error {
 			// Readers keep what they had: the state may have the command in part.
 			return fmt.Errorf("command %d: %w", r.Offset, err)
 		}
-		answers = append(answers, answer{id, err})
+		replies = append(replies, reply{id, err})
 		m.logged.Add(int64(len(r.Data)))
 	}
 	if b.Next > nextOffset(m.state.offset) { // offsets without records, as failed groups leave
@@ -240,10 +240,10 @@ func (m *machine) applyNext(ctx context.Context, b *shardlog.Batch) error {
 	m.shown.Store(m.state.view())
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, a := range answers {
-		if ch, ok := m.pending[a.id]; ok {
-			delete(m.pending, a.id)
-			ch <- a.err
+	for _, r := range replies {
+		if ch, ok := m.pending[r.id]; ok {
+			delete(m.pending, r.id)
+			ch <- r.err
 		}
 	}
 	return nil
