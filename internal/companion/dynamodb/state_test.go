@@ -199,8 +199,8 @@ func TestFormats(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		{"command", command, ""},
-		{"snapshot", snapshot.Bytes(), ""},
+		{"command", command, `"\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x02\x03\x1d123456789012/us-east-1/leases\x03id1\a\xecϦTa\x00\x01\x00\x0e\x02\x01k\x01\x01a\x01v\x02\x01\x06\x0212\x06\x05token\x04hash"`},
+		{"snapshot", snapshot.Bytes(), `"RHEODDB\x01\x02\x00\x00\x00\x00\x00\x00\x00O\x01\x00\x00\x00\x00\x00\x00\x01\x01\xa4\x02{\"id\":\"id1\",\"account\":\"123456789012\",\"region\":\"us-east-1\",\"name\":\"leases\",\"created\":1,\"types\":{\"k\":\"S\",\"v\":\"N\"},\"key\":{\"hash\":\"k\"},\"indexes\":[{\"name\":\"byV\",\"key\":{\"hash\":\"v\"},\"projection\":\"ALL\",\"created\":1,\"throughput\":{\"read\":0,\"write\":0}}],\"onDemand\":true,\"throughput\":{\"read\":0,\"write\":0}}\x02\x02\a\xecϦTa\x00\x01\x0e\x02\x01k\x01\x01a\x01v\x02\x01\x06\x0212\x03\x02\f\x05token\x04hash\x00\x00\x00\x00C<\x1fn"`},
 	} {
 		if got := fmt.Sprintf("%q", f.got); got != f.want {
 			t.Errorf("the format of the %s is\n%s\nand was\n%s", f.name, got, f.want)
