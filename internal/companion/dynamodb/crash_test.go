@@ -216,7 +216,7 @@ func linearizable(t *testing.T, seed uint64) {
 					in := register{kind: []string{"get", "create", "swap", "swapOld", "add", "delete"}[r.IntN(6)], key: r.IntN(keys), new: r.IntN(5)}
 					in.old = max(seen[in.key], 0) // there is no such value as absent
 					callCtx, done := ctx, context.CancelFunc(func() {})
-					if r.IntN(20) == 0 { // the caller goes away
+					if r.IntN(8) == 0 { // the caller goes away
 						callCtx, done = context.WithTimeout(ctx, time.Duration(r.IntN(300))*time.Microsecond)
 					}
 					called := now()
