@@ -70,7 +70,7 @@ func New(cfg Config) (*Agent, error) {
 		fsys = vfs.OS()
 	}
 	var err error
-	if a.store, err = openStore(fsys, cfg.Checkpoints, cfg.Settings.CheckpointTTL, a.log); err != nil {
+	if a.store, err = openStore(fsys, cfg.Checkpoints, cfg.Settings.CheckpointTTL); err != nil {
 		return nil, err
 	}
 	if len(a.store.flows) == 0 && cfg.Import != "" {
@@ -121,7 +121,7 @@ func (a *Agent) importCheckpoints() error {
 		}
 		if own != nil {
 			a.log.Info("checkpoints of the Kinesis Agent are taken over", "flow", f.ID, "files", len(own))
-			a.store.set(f.ID, own, time.Now())
+			a.store.set(f.ID, own)
 		}
 	}
 	return nil

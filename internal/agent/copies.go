@@ -36,6 +36,7 @@ func (t *tailer) mayRead(s *source, now time.Time) bool {
 		t.say(now, "cannot read a file", "file", s.path, "error", err)
 		return false
 	}
+	t.waiting = t.waiting || wait
 	return !wait && s.copyOf == nil && s.offset < s.size
 }
 
@@ -56,8 +57,17 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 		}
 		compared++
 		same, err := t.agree(s, o)
-		if err != nil || !same {
-			continue // o cannot be looked at, or is another content
+		if !same && o.file != nil {
+			if still, err := o.isIn(o.file, o.size); err == nil && !still { // not seen before: it was truncated
+				t.lose(o, now)
+				return true, nil
+			}
+		}
+		if err != nil && now.Sub(s.since) < waitForOriginal {
+			return true, nil // it changes just now, or cannot be read for a moment
+		}
+		if !same {
+			continue
 		}
 		if s.size <= o.size {
 			s.copyOf, s.judged, s.copied = o, true, true
@@ -188,7 +198,7 @@ func (t *tailer) moveToCopy(s *source, now time.Time) bool {
 	moved := false
 	for _, f := range files {
 		known := t.sources[f.id]
-		if f.id == s.id || known != nil && known.copyOf != s {
+		if f.id == s.id || known != nil && known.copyOf != s && (known.judged || known.offset > 0) {
 			continue
 		}
 		file, err := os.Open(f.path)

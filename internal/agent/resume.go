@@ -17,12 +17,12 @@ const (
 
 // begin finds the sources of the last run again, whatever their files are called now,
 // and then what is new.
-func (t *tailer) begin(now time.Time) error {
+func (t *tailer) begin(now time.Time) {
 	entries, known := t.store.of(t.flow.ID)
 	t.dirty = true
 	if !known {
 		t.scan(now, func(found) bool { return !t.flow.FromStart })
-		return nil
+		return
 	}
 	t.missing = slices.Clone(entries)
 	var readBefore time.Time // by the Kinesis Agent, which stores one file of those that it read
@@ -52,7 +52,6 @@ func (t *tailer) begin(now time.Time) error {
 		}
 	}
 	t.scan(now, func(f found) bool { return !readBefore.IsZero() && !f.modified.After(readBefore) })
-	return nil
 }
 
 // recall resumes a file if there is an entry for it among those whose files are missing.
@@ -171,5 +170,5 @@ func (t *tailer) save(now time.Time) {
 			entries = append(entries, e)
 		}
 	}
-	t.store.set(t.flow.ID, entries, now)
+	t.store.set(t.flow.ID, entries)
 }

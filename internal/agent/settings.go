@@ -188,7 +188,7 @@ func readConfig(file string) (jsontext.Value, error) {
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
 		line := 1 + bytes.Count(text[:min(int(syntax.ByteOffset), len(text))], []byte("\n"))
-		if syntax.JSONPointer != "" && errors.Is(err, jsontext.ErrDuplicateName) {
+		if syntax.JSONPointer != "" && errors.Is(syntax.Err, jsontext.ErrDuplicateName) {
 			return nil, fmt.Errorf("%s:%d: %s is there twice", file, line, pathOf(string(syntax.JSONPointer)))
 		}
 		return nil, fmt.Errorf("%s:%d: %w", file, line, syntax.Err)

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"path/filepath"
 	"sync"
 	"time"
@@ -110,8 +109,9 @@ type store struct {
 	fsys vfs.FS
 	name string
 	ttl  time.Duration
-	log  *slog.Logger
 	lock io.Closer
+
+	writing sync.Mutex // of the file; taken before mu
 
 	mu    sync.Mutex
 	flows map[string][]entry // by flow; with no entries, the flow was run
@@ -119,7 +119,7 @@ type store struct {
 }
 
 // openStore reads the file, which need not exist, and keeps others from it.
-func openStore(fsys vfs.FS, name string, ttl time.Duration, log *slog.Logger) (*store, error) {
+func openStore(fsys vfs.FS, name string, ttl time.Duration) (*store, error) {
 	dir := filepath.Dir(name)
 	if err := fsys.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of the checkpoints: %w", err)
@@ -128,7 +128,7 @@ func openStore(fsys vfs.FS, name string, ttl time.Duration, log *slog.Logger) (*
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the checkpoints: %w", err)
 	}
-	s := &store{fsys: fsys, name: name, ttl: ttl, log: log, lock: lock, flows: map[string][]entry{}}
+	s := &store{fsys: fsys, name: name, ttl: ttl, lock: lock, flows: map[string][]entry{}}
 	if err := s.load(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("cannot read the checkpoints in %s: %w", name, err)
@@ -194,9 +194,8 @@ func (s *store) of(flow string) (entries []entry, known bool) {
 	return entries, known
 }
 
-// set replaces what is stored of a flow with the next flush. Entries of files that
-// are not there any more stay for the time to live: they may come back.
-func (s *store) set(flow string, entries []entry, now time.Time) {
+// set replaces what is stored of a flow with the next flush.
+func (s *store) set(flow string, entries []entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flows[flow] = entries
@@ -205,6 +204,8 @@ func (s *store) set(flow string, entries []entry, now time.Time) {
 
 // flush writes what was set since the last one. It is durable on return.
 func (s *store) flush() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	s.mu.Lock()
 	if !s.dirty {
 		s.mu.Unlock()

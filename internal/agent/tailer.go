@@ -51,6 +51,7 @@ type tailer struct {
 	lastLook time.Time
 	lastSave time.Time
 	open     int // files
+	waiting  bool // a source waits for another one, see judge
 	dirty    bool
 	said     map[string]time.Time
 
@@ -80,7 +81,9 @@ func (t *tailer) run(ctx context.Context) error {
 			}
 		})
 	}
-	err := t.begin(time.Now())
+	t.begin(time.Now())
+	t.save(time.Now())
+	err := t.store.flush() // before anything is read: where files began must not be forgotten
 	if err == nil {
 		t.loop(ctx)
 	}
@@ -125,7 +128,7 @@ func (t *tailer) loop(ctx context.Context) {
 			}
 			continue
 		}
-		if t.once && len(t.ready) == 0 {
+		if t.once && len(t.ready) == 0 && !t.waiting {
 			return
 		}
 		select {
@@ -140,7 +143,7 @@ func (t *tailer) loop(ctx context.Context) {
 // look finds out what became of the files that are open, and so which have records.
 func (t *tailer) look(now time.Time) {
 	t.lastLook = now
-	t.ready = t.ready[:0]
+	t.ready, t.waiting = t.ready[:0], false
 	var behindBytes, behindFiles int64
 	for _, s := range t.sourcesByTime() {
 		if t.sources[s.id] != s {
@@ -153,8 +156,9 @@ func (t *tailer) look(now time.Time) {
 				continue
 			}
 			t.resize(s, info.Size(), now)
+			same := info.ModTime().Equal(s.modified)
 			s.modified = info.ModTime()
-			if s.size < s.offset && s.copyOf == nil {
+			if s.copyOf == nil && (s.size < s.offset || s.size == s.offset && !same && !t.still(s)) {
 				t.lose(s, now)
 				continue
 			}
@@ -164,7 +168,7 @@ func (t *tailer) look(now time.Time) {
 			behindFiles++
 		}
 		t.judgeCopy(s, now)
-		g := s.growth(now, blockRest, goneRest)
+		g := t.growthOf(s, now)
 		if g == ended && (s.finished || s.copyOf != nil || s.offset >= s.size || s.file == nil) {
 			t.leave(s)
 			continue
@@ -175,7 +179,7 @@ func (t *tailer) look(now time.Time) {
 			}
 			continue
 		}
-		if s.tried && s.triedSize == s.size && s.triedGrowth == t.growthOf(s, g) {
+		if s.tried && s.triedSize == s.size && s.triedGrowth == g {
 			continue
 		}
 		t.ready = append(t.ready, s)
@@ -184,8 +188,16 @@ func (t *tailer) look(now time.Time) {
 	t.counts.behindFiles.Store(behindFiles)
 }
 
-// growthOf is g as splitters see it; a run that ends when all is read waits for nothing.
-func (t *tailer) growthOf(_ *source, g growth) growth {
+// still says whether a file that was written to and did not grow has its content.
+func (t *tailer) still(s *source) bool {
+	is, err := s.isIn(s.file, s.size)
+	return err != nil || is
+}
+
+// growthOf is what may still come of a source, as splitters are told: a run that ends
+// when all is read waits for nothing.
+func (t *tailer) growthOf(s *source, now time.Time) growth {
+	g := s.growth(now, blockRest, goneRest)
 	if t.once && g == growing {
 		return resting
 	}
@@ -243,7 +255,7 @@ func (t *tailer) consume(s *source, now time.Time) (more bool) {
 		}
 		g := growing
 		if t.rawEOF {
-			g = t.growthOf(s, s.growth(now, blockRest, goneRest))
+			g = t.growthOf(s, now)
 		}
 		n, long := t.next(s, data, g)
 		if n == 0 && filled {
