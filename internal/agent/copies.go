@@ -52,10 +52,11 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 	compared := 0
 	for i := len(others) - 1; i >= 0 && compared < candidatesMax; i-- {
 		o := others[i]
-		if o == s || o.copyOf != nil || len(o.head) < headBytes || !bytes.Equal(o.head, head) {
+		if o == s || o.copyOf != nil || len(o.head) == 0 || !bytes.HasPrefix(head, o.head) {
 			continue
 		}
 		compared++
+		t.refresh(o, now)
 		same, err := t.agree(s, o)
 		if !same && o.file != nil {
 			if still, err := o.isIn(o.file, o.size); err == nil && !still { // not seen before: it was truncated
@@ -92,6 +93,15 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 	return false, nil
 }
 
+// refresh looks at the size of a source before it is compared with another's.
+func (t *tailer) refresh(s *source, now time.Time) {
+	if s.file != nil {
+		if info, err := s.file.Stat(); err == nil {
+			t.resize(s, info.Size(), now)
+		}
+	}
+}
+
 // agree says whether two files that begin alike are the same where the shorter one ends.
 func (t *tailer) agree(a, b *source) (bool, error) {
 	n := min(a.size, b.size)
@@ -124,6 +134,7 @@ func (t *tailer) judgeCopy(s *source, now time.Time) {
 		return
 	}
 	s.tried, s.triedSize = true, s.size
+	t.refresh(o, now)
 	if !t.openFile(s, now) || o.size < o.offset { // the original is about to be lost, see lose
 		s.tried = false
 		return
@@ -183,6 +194,7 @@ func (t *tailer) lose(s *source, now time.Time) {
 	fresh := &source{id: old.id, path: old.path, size: old.size, largest: old.size, modified: old.modified, grew: now, since: now, gone: old.gone,
 		header: t.flow.SkipHeaderLines, judged: true, skipZeros: true}
 	t.sources[fresh.id] = fresh
+	t.idle = false
 	t.openFile(fresh, now)
 	t.dirty = true
 }

@@ -147,7 +147,7 @@ func (t *tailer) vanish(s *source, now time.Time) {
 
 // adopt makes a source of a file that is new here.
 func (t *tailer) adopt(f found, now time.Time, atEnd bool) *source {
-	t.dirty = true
+	t.dirty, t.idle = true, false
 	if s := t.recallNew(f, now); s != nil {
 		return s
 	}

@@ -124,6 +124,9 @@ func openStore(fsys vfs.FS, name string, ttl time.Duration) (*store, error) {
 	if err := fsys.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of the checkpoints: %w", err)
 	}
+	if err := vfs.SyncUpwards(fsys, dir); err != nil {
+		return nil, fmt.Errorf("cannot make the directory of the checkpoints: %w", err)
+	}
 	lock, err := fsys.Lock(name + ".lock")
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the checkpoints: %w", err)

@@ -52,6 +52,7 @@ type tailer struct {
 	lastSave time.Time
 	open     int // files
 	waiting  bool // a source waits for another one, see judge
+	idle     bool // the last look found nothing to read
 	dirty    bool
 	said     map[string]time.Time
 
@@ -128,7 +129,7 @@ func (t *tailer) loop(ctx context.Context) {
 			}
 			continue
 		}
-		if t.once && len(t.ready) == 0 && !t.waiting {
+		if t.once && t.idle {
 			return
 		}
 		select {
@@ -143,6 +144,7 @@ func (t *tailer) loop(ctx context.Context) {
 // look finds out what became of the files that are open, and so which have records.
 func (t *tailer) look(now time.Time) {
 	t.lastLook = now
+	waited := t.waiting // since the last look
 	t.ready, t.waiting = t.ready[:0], false
 	var behindBytes, behindFiles int64
 	for _, s := range t.sourcesByTime() {
@@ -184,6 +186,7 @@ func (t *tailer) look(now time.Time) {
 		}
 		t.ready = append(t.ready, s)
 	}
+	t.idle = len(t.ready) == 0 && !waited
 	t.counts.behindBytes.Store(behindBytes)
 	t.counts.behindFiles.Store(behindFiles)
 }
@@ -254,7 +257,7 @@ func (t *tailer) consume(s *source, now time.Time) (more bool) {
 			data = t.raw[s.offset-t.rawStart:]
 		}
 		g := growing
-		if t.rawEOF {
+		if t.rawEOF && t.rawStart+int64(len(t.raw)) >= s.size {
 			g = t.growthOf(s, now)
 		}
 		n, long := t.next(s, data, g)
