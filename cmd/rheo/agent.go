@@ -50,7 +50,7 @@ func newAgent() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		settings, err := agent.Load(*file)
 		if err != nil {
-			return usageError{err}
+			return err
 		}
 		where := checkpointFile(*checkpoints, settings)
 		targets, err := agentTargets(c.Context(), conn, settings)
@@ -62,7 +62,7 @@ func newAgent() *cobra.Command {
 		}
 		log := agentLogger(c, *quiet, *asJSON)
 		for _, n := range settings.Notices {
-			log.Warn(n)
+			log.Info(n)
 		}
 		if isVolatile(where) {
 			log.Warn("checkpoints are in a directory that a reboot empties; set checkpointFile, or --checkpoints", "file", where)
