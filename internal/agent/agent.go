@@ -42,6 +42,7 @@ const (
 	bytesMaxDefault = 128 << 20
 	hostEvery       = time.Hour // the machine is asked again
 	meterTimeout    = 20 * time.Second
+	hostTimeout     = 5 * time.Second // the flows wait for the first answer
 	datumsMax       = 20 // of one PutMetrics
 )
 
@@ -193,7 +194,7 @@ func (a *Agent) flush() {
 }
 
 func (a *Agent) learnHost(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, meterTimeout)
+	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
 	defer cancel()
 	host, err := a.cfg.Host(ctx)
 	if err != nil {

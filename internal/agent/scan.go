@@ -101,8 +101,9 @@ func (t *tailer) scan(now time.Time, atEnd func(found) bool) {
 		f, is := names[s.id]
 		switch {
 		case is:
-			s.path, s.modified, s.gone = f.path, f.modified, time.Time{}
+			s.path, s.gone = f.path, time.Time{}
 			if s.file == nil {
+				s.modified = f.modified
 				t.resize(s, f.size, now)
 				if f.size < s.offset && s.copyOf == nil {
 					t.lose(s, now)
