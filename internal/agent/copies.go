@@ -172,7 +172,7 @@ func (t *tailer) release(s, original *source, now time.Time) {
 // source goes on there. The file gets a new source.
 func (t *tailer) lose(s *source, now time.Time) {
 	old := *s // for its file
-	moved := t.moveToCopy(s, now)
+	moved, shorter := t.moveToCopy(s, now)
 	if t.rawOf == s {
 		t.rawOf = nil
 	}
@@ -186,7 +186,11 @@ func (t *tailer) lose(s *source, now time.Time) {
 		for _, c := range t.sources {
 			if c.copyOf == s {
 				t.release(c, s, now)
+				shorter = c
 			}
+		}
+		if shorter != nil {
+			shorter.inherit(s)
 		}
 		t.shut(s)
 		delete(t.sources, old.id)
@@ -200,14 +204,13 @@ func (t *tailer) lose(s *source, now time.Time) {
 }
 
 // moveToCopy looks into the files of the directory for a source's content, and moves
-// it there.
-func (t *tailer) moveToCopy(s *source, now time.Time) bool {
+// it there. shorter is one that has the content but for what was read last.
+func (t *tailer) moveToCopy(s *source, now time.Time) (moved bool, shorter *source) {
 	files, err := t.list(true, now)
 	if err != nil {
 		t.say(now, "cannot list a directory", "directory", t.flow.Dir, "error", err)
-		return false
+		return false, nil
 	}
-	moved := false
 	for _, f := range files {
 		known := t.sources[f.id]
 		if f.id == s.id || known != nil && known.copyOf != s && (known.judged || known.offset > 0) {
@@ -247,6 +250,19 @@ func (t *tailer) moveToCopy(s *source, now time.Time) bool {
 			known = t.adopt(f, now, false)
 		}
 		t.release(known, &source{offset: f.size}, now)
+		shorter = known
 	}
-	return moved
+	return moved, shorter
+}
+
+// inherit takes over what is under way of a source that is no more: it is committed
+// in this one, which has the same content.
+func (s *source) inherit(from *source) {
+	for _, sp := range from.spans {
+		sp.src = s
+	}
+	s.spans, from.spans = append(from.spans, s.spans...), nil
+	if len(s.spans) > 0 {
+		s.committed = from.committed
+	}
 }

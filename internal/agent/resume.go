@@ -154,9 +154,9 @@ func (t *tailer) save(now time.Time) {
 		if s.copyOf != nil {
 			e.Copy, content = true, s.copyOf
 			at = content.committed
-			if s.size < at.offset {
-				at = mark{offset: s.size}
-			}
+		}
+		if s.copied && s.size < at.offset { // it was made before the last lines were written
+			at = mark{offset: s.size}
 		}
 		e.Offset, e.Discarding = at.offset, at.discarding
 		e.Head, e.Window = printOf(content.headAt(at.offset)), printOf(at.window)

@@ -248,6 +248,9 @@ func (t *tailer) leave(s *source) {
 	for _, c := range t.sources {
 		if c.copyOf == s {
 			t.release(c, s, now)
+			if len(s.spans) > 0 { // of one copy
+				c.inherit(s)
+			}
 		}
 	}
 	if len(s.spans) > 0 {
