@@ -82,7 +82,7 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 		if !is {
 			continue
 		}
-		if o.offset < o.size && !o.tried && !t.once && now.Sub(s.since) < waitForOriginal {
+		if o.offset < o.size && !(o.tried && o.triedSize == o.size) && !t.once && now.Sub(s.since) < waitForOriginal {
 			return true, nil
 		}
 		s.judged = true

@@ -163,6 +163,9 @@ func (t *tailer) save(now time.Time) {
 		entries = append(entries, e)
 	}
 	for _, e := range t.missing {
+		if e.foreign {
+			continue // it was of use at the first start
+		}
 		if e.Seen.IsZero() {
 			e.Seen = now
 		}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,5 +187,63 @@ func TestDeterministicKeys(t *testing.T) {
 	tl.flow.DeterministicKeys = false
 	if a, b := tl.keyOf(nil), tl.keyOf(nil); a == b || a == "" {
 		t.Errorf("keys %q and %q", a, b)
+	}
+}
+
+// Where the Kinesis Agent stopped is gone on from: in the file that it read, which was
+// renamed since, and with those that are newer; older ones it was done with.
+func TestForeignCheckpoints(t *testing.T) {
+	dir := t.TempDir()
+	logs := filepath.Join(dir, "logs")
+	if err := os.Mkdir(logs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now().Add(-time.Hour).Truncate(time.Second)
+	for i, text := range []string{"old\n", "read\nunread\n", "new\n"} {
+		name := filepath.Join(logs, fmt.Sprintf("app.log.%d", i))
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, began, began.Add(time.Duration(i)*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	current := filepath.Join(logs, "app.log.1")
+	info, err := os.Stat(current)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := idOf(current, info)
+	config := filepath.Join(dir, "agent.json")
+	text := fmt.Sprintf(`{"flows": [{"filePattern": %q, "kinesisStream": "s"}]}`, filepath.Join(logs, "app.log*"))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second run finds its own checkpoints
+		settings, err := Load(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream := &memoryStream{}
+		a, err := New(Config{Settings: settings, Checkpoints: filepath.Join(dir, "checkpoints"), Import: filepath.Join(dir, "none"), Once: true,
+			Destination: func(*Flow) Destination { return stream }, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		flow := settings.Flows[0].ID
+		want := []string(nil)
+		if _, known := a.store.of(flow); !known {
+			a.store.set(flow, []entry{
+				{Flow: flow, Path: filepath.Join(logs, "app.log"), Device: id.dev, Inode: id.ino, Offset: 5, Size: 5, Modified: info.ModTime(), foreign: true},
+				{Flow: flow, Path: filepath.Join(logs, "app.log.2"), Device: 1, Inode: 1, Offset: 3, Size: 3, Modified: began, foreign: true}, // of a file that is gone
+			})
+			want = []string{"unread\n", "new\n"}
+		}
+		if err := a.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := stream.take(); !slices.Equal(got, want) {
+			t.Errorf("sent %q, want %q", got, want)
+		}
 	}
 }
