@@ -18,17 +18,17 @@ import (
 
 func TestAWSRegion(t *testing.T) {
 	for endpoint, want := range map[string]string{
-		"https://kinesis.us-west-2.amazonaws.com":                        "us-west-2",
-		"https://firehose.eu-central-1.amazonaws.com:443/":               "eu-central-1",
-		"https://kinesis.us-gov-west-1.amazonaws.com":                    "us-gov-west-1",
-		"https://kinesis-fips.us-east-1.amazonaws.com":                   "us-east-1",
-		"https://monitoring.cn-north-1.amazonaws.com.cn":                 "cn-north-1",
-		"https://kinesis.eu-west-1.api.aws":                              "eu-west-1",
-		"https://vpce-0a1b-c2d3.kinesis.us-east-2.vpce.amazonaws.com":    "us-east-2",
-		"http://localhost:4566":                                          "",
-		"https://kinesis.us-west-2.amazonaws.com.evil.example":           "",
-		"https://us-west-2.example.com":                                  "",
-		"":                                                               "",
+		"https://kinesis.us-west-2.amazonaws.com":                     "us-west-2",
+		"https://firehose.eu-central-1.amazonaws.com:443/":            "eu-central-1",
+		"https://kinesis.us-gov-west-1.amazonaws.com":                 "us-gov-west-1",
+		"https://kinesis-fips.us-east-1.amazonaws.com":                "us-east-1",
+		"https://monitoring.cn-north-1.amazonaws.com.cn":              "cn-north-1",
+		"https://kinesis.eu-west-1.api.aws":                           "eu-west-1",
+		"https://vpce-0a1b-c2d3.kinesis.us-east-2.vpce.amazonaws.com": "us-east-2",
+		"http://localhost:4566":                                       "",
+		"https://kinesis.us-west-2.amazonaws.com.evil.example":        "",
+		"https://us-west-2.example.com":                               "",
+		"":                                                            "",
 	} {
 		if got := awsRegion(endpoint); got != want {
 			t.Errorf("%q: %q, want %q", endpoint, got, want)
@@ -58,10 +58,10 @@ func TestAgentTargets(t *testing.T) {
 	}
 	t.Setenv("HOME", t.TempDir())
 	for _, c := range []struct {
-		name                        string
-		conn                        connection
-		keys                        string
-		env                         map[string]string
+		name                       string
+		conn                       connection
+		keys                       string
+		env                        map[string]string
 		kinesis, firehose, metrics string
 	}{
 		{name: "nothing is said", kinesis: "http://localhost:4566 us-east-1", firehose: "http://localhost:4566 us-east-1", metrics: "http://localhost:4566 us-east-1"},

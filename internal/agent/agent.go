@@ -43,7 +43,7 @@ const (
 	hostEvery       = time.Hour // the machine is asked again
 	meterTimeout    = 20 * time.Second
 	hostTimeout     = 5 * time.Second // the flows wait for the first answer
-	datumsMax       = 20 // of one PutMetrics
+	datumsMax       = 20              // of one PutMetrics
 )
 
 // An Agent runs the flows of a configuration.

@@ -114,7 +114,10 @@ var optionFields = []key[option]{
 		}
 		return err
 	}},
-	{"jsonFormat", func(o *option, v value) (err error) { o.jsonFormat, err = v.oneOf("COMPACT", "PRETTYPRINT"); return err }},
+	{"jsonFormat", func(o *option, v value) (err error) {
+		o.jsonFormat, err = v.oneOf("COMPACT", "PRETTYPRINT")
+		return err
+	}},
 	{"timestamp", boolean(func(o *option) *bool { return &o.timestamp })},
 	{"metadata", func(o *option, v value) error {
 		o.metadata = v.raw.Clone()

@@ -129,15 +129,15 @@ func (c *counts) read(bytes int) {
 
 // Status is what a flow did since the start.
 type Status struct {
-	Flow                   string
-	Records, Bytes         int64 // read
-	Sent, SentBytes        int64 // taken by the stream
-	Retried                int64 // refusals and failures of single records
-	Skipped                int64 // dropped by LOGTOJSON
-	Failed                 int64 // could not be converted, and went as they were
-	Truncated              int64
-	LostBytes              int64 // gone before they were read, at most
-	BehindBytes, BehindOf  int64 // not read yet, and of how many files
+	Flow                  string
+	Records, Bytes        int64 // read
+	Sent, SentBytes       int64 // taken by the stream
+	Retried               int64 // refusals and failures of single records
+	Skipped               int64 // dropped by LOGTOJSON
+	Failed                int64 // could not be converted, and went as they were
+	Truncated             int64
+	LostBytes             int64 // gone before they were read, at most
+	BehindBytes, BehindOf int64 // not read yet, and of how many files
 }
 
 func (c *counts) status(flow string) Status {

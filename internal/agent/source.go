@@ -38,15 +38,15 @@ type source struct {
 	grew     time.Time // when a look last found another size
 	gone     time.Time // since when no name that the pattern matches leads to it; zero: one does
 
-	offset     int64  // all before is in batches, or not to be sent
-	head       []byte // its first bytes, of those before offset
-	trail      []byte // the last ones before offset
-	discarding bool   // offset stands in a record that was too long: the rest of it is passed over
-	skipZeros  bool   // the file was truncated below a writer that kept its place: it begins with a hole
-	finished   bool   // the footer was seen
-	judged     bool   // it is known to be no copy
-	copied     bool   // it was a copy of a source, as far as it went
-	copyOf     *source // what it is a copy of: it is not read
+	offset     int64     // all before is in batches, or not to be sent
+	head       []byte    // its first bytes, of those before offset
+	trail      []byte    // the last ones before offset
+	discarding bool      // offset stands in a record that was too long: the rest of it is passed over
+	skipZeros  bool      // the file was truncated below a writer that kept its place: it begins with a hole
+	finished   bool      // the footer was seen
+	judged     bool      // it is known to be no copy
+	copied     bool      // it was a copy of a source, as far as it went
+	copyOf     *source   // what it is a copy of: it is not read
 	header     int       // lines to skip before the first record
 	since      time.Time // when it was found
 
@@ -210,4 +210,6 @@ func (s *source) growth(now time.Time, rest, goneRest time.Duration) growth {
 	return growing
 }
 
-func (s *source) String() string { return fmt.Sprintf("%s at %d of %d bytes", s.path, s.offset, s.size) }
+func (s *source) String() string {
+	return fmt.Sprintf("%s at %d of %d bytes", s.path, s.offset, s.size)
+}

@@ -41,18 +41,18 @@ const saveEvery = time.Second
 
 // An entry is what is stored of a source.
 type entry struct {
-	Flow       string    `json:"flow"`
-	Path       string    `json:"path,omitempty"` // empty: the flow was run, no more
-	Device     uint64    `json:"device,omitempty"`
-	Inode      uint64    `json:"inode,omitempty"`
-	Offset     int64     `json:"offset,omitempty"`
-	Head       fingerprint     `json:"head,omitempty"`
-	Window     fingerprint     `json:"window,omitempty"` // before the offset
-	Discarding bool      `json:"discarding,omitempty"`
-	Copy       bool      `json:"copy,omitempty"`
-	Size       int64     `json:"size,omitempty"`
-	Modified   time.Time `json:"modified,omitzero"`
-	Seen       time.Time `json:"seen,omitzero"`
+	Flow       string      `json:"flow"`
+	Path       string      `json:"path,omitempty"` // empty: the flow was run, no more
+	Device     uint64      `json:"device,omitempty"`
+	Inode      uint64      `json:"inode,omitempty"`
+	Offset     int64       `json:"offset,omitempty"`
+	Head       fingerprint `json:"head,omitempty"`
+	Window     fingerprint `json:"window,omitempty"` // before the offset
+	Discarding bool        `json:"discarding,omitempty"`
+	Copy       bool        `json:"copy,omitempty"`
+	Size       int64       `json:"size,omitempty"`
+	Modified   time.Time   `json:"modified,omitzero"`
+	Seen       time.Time   `json:"seen,omitzero"`
 
 	foreign bool // it is the Kinesis Agent's, which stores no fingerprints
 }

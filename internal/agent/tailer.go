@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	blockRest = time.Second      // a record of several lines is whole when nothing came for so long
-	goneRest  = time.Minute      // a file that no name leads to any more is done with then
-	idleClose = 5 * time.Minute  // a file that is read and rests is closed then
-	freeMax   = 4                // batches kept for their memory
+	blockRest = time.Second     // a record of several lines is whole when nothing came for so long
+	goneRest  = time.Minute     // a file that no name leads to any more is done with then
+	idleClose = 5 * time.Minute // a file that is read and rests is closed then
+	freeMax   = 4               // batches kept for their memory
 )
 
 // A tailer runs one flow. Its goroutine owns all that is not said to be another's.
@@ -50,7 +50,7 @@ type tailer struct {
 	lastScan time.Time
 	lastLook time.Time
 	lastSave time.Time
-	open     int // files
+	open     int  // files
 	waiting  bool // a source waits for another one, see judge
 	idle     bool // the last look found nothing to read
 	dirty    bool
@@ -315,9 +315,9 @@ func (t *tailer) next(s *source, data []byte, g growth) (n int, long bool) {
 type taken int
 
 const (
-	isTaken taken = iota
-	noRoom        // not now
-	atFooter      // this is the file's end
+	isTaken  taken = iota
+	noRoom         // not now
+	atFooter       // this is the file's end
 )
 
 // take puts the record that stands at the offset into a batch, if it is to be sent.
