@@ -105,6 +105,10 @@ func (t *tailer) resume(f found, e *entry, now time.Time) *source {
 	if !f.matches {
 		s.gone = now
 	}
+	if left := e.Size - max(f.size, e.Offset); left > 0 && !e.Copy {
+		t.counts.lost.Add(left)
+		t.log.Warn("a file shrank while the agent was away", "file", f.path, "lost at most", left)
+	}
 	t.sources[s.id] = s
 	var err error
 	if t.openFile(s, now) {

@@ -54,6 +54,11 @@ func TestScripts(t *testing.T) {
 				dir := t.TempDir()
 				synctest.Test(t, func(t *testing.T) {
 					s := &script{t: t, dir: dir, keys: map[string]any{}, stream: &memoryStream{}}
+					if !strings.Contains(body, "key without directory") {
+						if err := os.Mkdir(s.path(""), 0o700); err != nil {
+							t.Fatal(err)
+						}
+					}
 					for n, line := range strings.Split(body, "\n") {
 						if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 							if s.do(line); t.Failed() {
@@ -190,11 +195,6 @@ func (s *script) do(line string) {
 }
 
 func (s *script) start() {
-	if s.keys["without"] == nil {
-		if err := os.MkdirAll(s.path(""), 0o700); err != nil {
-			s.t.Fatal(err)
-		}
-	}
 	keys := map[string]any{"filePattern": "app.log*", "kinesisStream": "s", "maxBufferAgeMillis": 1000}
 	maps.Copy(keys, s.keys)
 	keys["filePattern"] = s.path(keys["filePattern"].(string))
