@@ -152,7 +152,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			break
 		}
 	}
-	loops.Go(func() { every(background, saveEvery, a.flush) })
+	loops.Go(func() { every(background, flushEvery, a.flush) })
 	loops.Go(func() { every(background, a.cfg.Settings.StatusEvery, a.report) })
 	if a.cfg.Meter != nil {
 		loops.Go(func() { every(background, a.cfg.Settings.MetricsEvery, func() { a.sendMetrics(background) }) })

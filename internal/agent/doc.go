@@ -29,7 +29,7 @@
 // An offset is committed when all records before it are taken by the stream or are
 // not to be sent. Spans, the pieces of sources that a batch has, come back in any
 // order and are committed in the order of the content. Committed offsets are stored
-// once a second, whole, with hashes of head and trail; a crash sends again what was
+// twice a second, whole, with hashes of head and trail; a crash sends again what was
 // taken since. A start finds each content by its file, then its name, then by looking
 // into every file of the directory, so that checkpoints survive a reboot that numbers
 // devices anew.

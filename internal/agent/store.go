@@ -35,9 +35,13 @@ const (
 	storeLineMax = 64 << 10
 )
 
-// saveEvery is how often checkpoints are written while records are taken: what a crash
-// sends twice is what was taken since.
-const saveEvery = time.Second
+// Checkpoints are written while records are taken: a flow sets its own every saveEvery
+// at most, and what was set is flushed within flushEvery. What a crash sends twice is
+// what was taken since.
+const (
+	saveEvery  = 500 * time.Millisecond
+	flushEvery = 150 * time.Millisecond
+)
 
 // An entry is what is stored of a source.
 type entry struct {
