@@ -15,6 +15,27 @@ const (
 	sameBytes                 // the content alone: renamed, or copied and truncated
 )
 
+// progress is what an entry says of its file; a file is taken for one that was read
+// before it is taken for another: it may be the copy of that.
+type progress int
+
+const (
+	read   progress = iota
+	isCopy          // not read, as what it is a copy of was
+	untouched
+	progressEnd
+)
+
+func (e *entry) progress() progress {
+	switch {
+	case e.Copy:
+		return isCopy
+	case e.Offset == 0:
+		return untouched
+	}
+	return read
+}
+
 // begin finds the sources of the last run again, whatever their files are called now,
 // and then what is new.
 func (t *tailer) begin(now time.Time) {
@@ -35,11 +56,11 @@ func (t *tailer) begin(now time.Time) {
 	if err != nil {
 		t.say(now, "cannot list a directory", "directory", t.flow.Dir, "error", err)
 	}
-	for _, copies := range []bool{false, true} {
+	for p := read; p < progressEnd; p++ {
 		for like := sameFile; like <= sameBytes; like++ {
 			for _, f := range files {
 				if t.sources[f.id] == nil {
-					t.recall(f, like, copies, now)
+					t.recall(f, like, p, now)
 				}
 			}
 		}
@@ -55,10 +76,10 @@ func (t *tailer) begin(now time.Time) {
 }
 
 // recall resumes a file if there is an entry for it among those whose files are missing.
-func (t *tailer) recall(f found, like likeness, copies bool, now time.Time) *source {
+func (t *tailer) recall(f found, like likeness, p progress, now time.Time) *source {
 	for i := range t.missing {
 		e := &t.missing[i]
-		if e.Copy != copies {
+		if e.progress() != p {
 			continue
 		}
 		var is bool
@@ -98,7 +119,7 @@ func (t *tailer) recall(f found, like likeness, copies bool, now time.Time) *sou
 // resume makes a source of a file and the entry for it.
 func (t *tailer) resume(f found, e *entry, now time.Time) *source {
 	s := &source{id: f.id, path: f.path, size: f.size, largest: f.size, modified: f.modified, grew: now, since: now,
-		judged: true, copied: e.Copy, discarding: e.Discarding}
+		judged: e.Offset > 0, copied: e.Copy, discarding: e.Discarding}
 	if e.Offset == 0 {
 		s.header = t.flow.SkipHeaderLines
 	}
@@ -127,9 +148,9 @@ func (t *tailer) resume(f found, e *entry, now time.Time) *source {
 // recallNew resumes a file that came back. An entry for it that does not fit is of a
 // content that is gone.
 func (t *tailer) recallNew(f found, now time.Time) *source {
-	for like := sameFile; like <= sameBytes && len(t.missing) > 0; like++ {
-		for _, copies := range []bool{false, true} {
-			if s := t.recall(f, like, copies, now); s != nil {
+	for p := read; p < progressEnd && len(t.missing) > 0; p++ {
+		for like := sameFile; like <= sameBytes; like++ {
+			if s := t.recall(f, like, p, now); s != nil {
 				return s
 			}
 		}
