@@ -53,6 +53,7 @@ fuzz:
 nightly: test
 	cd interop && $(GO) run . -v rust
 	RHEO_CRASH_CYCLES=200000 $(GO) test -run 'Crash' -timeout 4h ./internal/shardlog
+	DYNAMODB_ROUNDS=1000 $(GO) test -run 'Linearizable|Transactions' -timeout 4h ./internal/companion/dynamodb
 	$(GO) test -race ./...
 	$(MAKE) fuzz
 	$(MAKE) crash CYCLES=500

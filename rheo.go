@@ -22,11 +22,13 @@ import (
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
+	dynamodbapi "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/api/kinesis"
 	"github.com/rheostream/rheo/internal/auth"
 	"github.com/rheostream/rheo/internal/blob"
 	"github.com/rheostream/rheo/internal/call"
 	"github.com/rheostream/rheo/internal/catalog"
+	"github.com/rheostream/rheo/internal/companion/dynamodb"
 	"github.com/rheostream/rheo/internal/metrics"
 	"github.com/rheostream/rheo/internal/shardlog"
 	"github.com/rheostream/rheo/internal/streams"
@@ -95,8 +97,10 @@ type Config struct {
 // Server is a running rheo.
 type Server struct {
 	log       *shardlog.Disk
+	blobs     blob.Store
 	catalog   *catalog.Catalog
 	streams   *streams.Service
+	dynamodb  *dynamodb.Service
 	handler   *wire.Handler
 	servers   []*wire.Server
 	authority *wire.Authority
@@ -188,14 +192,21 @@ func (s *Server) start(c Config, memory shares) (err error) {
 	if err != nil {
 		return err
 	}
+	s.dynamodb, err = dynamodb.New(context.Background(), dynamodb.Config{
+		Log: s.log, Blobs: s.blobs, MemoryBytes: memory.tables, Answers: answers, Transition: c.Transition, Metrics: registry, Logger: c.Logger,
+	})
+	if err != nil {
+		return err
+	}
 	calls := call.New(call.Config{Limits: c.Limits, Log: c.Logger, Metrics: registry})
 	calls.Register(kinesis.Service, call.Kinesis, s.streams)
+	calls.Register(dynamodbapi.Service, call.DynamoDB, s.dynamodb)
 	verifier, err := auth.New(auth.Config{Keys: c.Keys})
 	if err != nil {
 		return err
 	}
 	s.handler = wire.NewHandler(wire.HandlerConfig{
-		Services: []*api.Service{kinesis.Service}, Auth: verifier, Calls: calls, Metrics: registry,
+		Services: []*api.Service{kinesis.Service, dynamodbapi.Service}, Auth: verifier, Calls: calls, Metrics: registry,
 		Memory: requests, Answers: answers,
 		Hosts: c.Names, Origins: c.Origins, MetricsOpen: c.MetricsOpen, Version: Version, Log: c.Logger,
 	})
@@ -219,11 +230,11 @@ func (s *Server) openStorage(c Config, memoryBytes int64) (err error) {
 	if err != nil {
 		return err
 	}
-	blobs, err := blob.OpenDir(fsys, filepath.Join(dir, "blobs"))
+	s.blobs, err = blob.OpenDir(fsys, filepath.Join(dir, "blobs"))
 	if err != nil {
 		return err
 	}
-	s.catalog, err = catalog.Open(context.Background(), catalog.Config{Log: s.log, Blobs: blobs, Logger: c.Logger})
+	s.catalog, err = catalog.Open(context.Background(), catalog.Config{Log: s.log, Blobs: s.blobs, Logger: c.Logger})
 	if err != nil || c.Dir == "" {
 		return err
 	}
@@ -420,6 +431,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	listeners.Wait()
 	var errs []error
+	if s.dynamodb != nil {
+		s.dynamodb.Close()
+	}
 	if s.streams != nil {
 		s.streams.Close()
 	}

@@ -4,3 +4,4 @@ package api
 // with `go run ./internal/api/gen/refresh internal/api/models`, then generate.
 
 //go:generate go run ./gen -package kinesis models/kinesis/2013-12-02/service-2.json
+//go:generate go run ./gen -package dynamodb models/dynamodb/2012-08-10/service-2.json

@@ -60,8 +60,9 @@ type Call struct {
 // is safe for concurrent use.
 type Calls struct {
 	Config
-	ops   map[*api.Op]*operation // read-only after the last Register
-	rates *rates
+	ops     map[*api.Op]*operation  // read-only after the last Register
+	subsets map[*api.Service]string // likewise; what callers of other operations are told
+	rates   *rates
 }
 
 // An operation is what Do needs to know of an op, looked up once.
@@ -89,17 +90,20 @@ func New(c Config) *Calls {
 	if c.Metrics == nil {
 		c.Metrics = metrics.New()
 	}
-	return &Calls{Config: c, ops: make(map[*api.Op]*operation), rates: newRates(rateKeysMax)}
+	return &Calls{Config: c, ops: make(map[*api.Op]*operation), subsets: make(map[*api.Service]string), rates: newRates(rateKeysMax)}
 }
 
 // Register makes impl serve the operations of service for which it has a method;
-// rows has one row for each operation of the model. The other operations are
-// unknown. Register panics on a row or a method that does not fit the model:
+// rows has one row for each operation of the model, or at least for those. The
+// other operations are unknown; a [Subset] says why. Register panics on a row or a method that does not fit the model:
 // that is a mistake in the program.
 func (c *Calls) Register(service *api.Service, rows []Row, impl any) {
 	byName := make(map[string]*Row, len(rows))
 	for i := range rows {
 		byName[rows[i].Op] = &rows[i]
+	}
+	if s, ok := impl.(Subset); ok {
+		c.subsets[service] = s.Subset()
 	}
 	for _, op := range service.Implemented(impl) {
 		row := byName[op.Name]
@@ -115,8 +119,21 @@ func (c *Calls) Register(service *api.Service, rows []Row, impl any) {
 	}
 }
 
-// ErrUnknown is the answer to an operation that the model knows and nobody serves.
-var ErrUnknown = &api.Error{Code: "UnknownOperationException"}
+// A Subset is a service that has a part of its API on purpose.
+type Subset interface {
+	// Subset tells callers of an operation that is not in it why, and where to
+	// find those that are.
+	Subset() string
+}
+
+// Unknown is the answer to an operation that the model knows and nobody serves.
+func (c *Calls) Unknown(op *api.Op) *api.Error {
+	e := &api.Error{Code: "UnknownOperationException"}
+	if why := c.subsets[op.Service]; why != "" {
+		e.Message = op.Name + ": " + why
+	}
+	return e
+}
 
 // Serves says whether somebody serves op.
 func (c *Calls) Serves(op *api.Op) bool { return c.ops[op] != nil }
@@ -127,7 +144,7 @@ func (c *Calls) Serves(op *api.Op) bool { return c.ops[op] != nil }
 func (c *Calls) Do(ctx context.Context, caller *api.Caller, op *api.Op, in any) (any, error) {
 	o := c.ops[op]
 	if o == nil {
-		return nil, ErrUnknown
+		return nil, c.Unknown(op)
 	}
 	start := c.Now()
 	out, err := c.do(ctx, caller, op, o, in, start)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
+	"github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/api/kinesis"
 )
 
@@ -249,5 +250,49 @@ func TestStreamOf(t *testing.T) {
 		if got := streamOf(name); got != want {
 			t.Errorf("%s: %s", name, got)
 		}
+	}
+}
+
+// TestDynamoDBRows: what a row names is in the model.
+func TestDynamoDBRows(t *testing.T) {
+	for _, row := range DynamoDB {
+		op := dynamodb.Service.Op(row.Op)
+		if op == nil {
+			t.Errorf("row for %s, which the model does not have", row.Op)
+			continue
+		}
+		for _, d := range row.Also {
+			if op.Input.Member(d.With) < 0 {
+				t.Errorf("%s: no member %s", row.Op, d.With)
+			}
+		}
+		if row.Resource == OnTable && op.Input.Member("TableName") < 0 {
+			t.Errorf("%s has no TableName", row.Op)
+		}
+	}
+}
+
+// few is a service that has a part of its API on purpose.
+type few struct{}
+
+func (few) Subset() string { return "it is not served" }
+
+func (few) ListTables(context.Context, *dynamodb.ListTablesInput) (*dynamodb.ListTablesOutput, error) {
+	return &dynamodb.ListTablesOutput{}, nil
+}
+
+// TestSubset: who calls an operation that is left out on purpose is told so.
+func TestSubset(t *testing.T) {
+	c := calls(Config{}, nil)
+	c.Register(dynamodb.Service, DynamoDB, few{})
+	_, err := c.Do(t.Context(), caller, dynamodb.Service.Op("CreateBackup"), &dynamodb.CreateBackupInput{})
+	if err == nil || err.Error() != "UnknownOperationException: CreateBackup: it is not served" {
+		t.Error(err)
+	}
+	if _, err := c.Do(t.Context(), caller, dynamodb.Service.Op("ListTables"), &dynamodb.ListTablesInput{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Do(t.Context(), caller, kinesis.Service.Op("PutRecord"), &kinesis.PutRecordInput{}); err == nil || err.Error() != "UnknownOperationException: " {
+		t.Error(err)
 	}
 }

@@ -28,6 +28,8 @@ const (
 	OnIterator                    // the stream that is sealed in ShardIterator, and StreamARN
 	OnChannel                     // ChannelARN or ChannelName
 	OnQueue                       // QueueARN or QueueName
+	OnTable                       // TableName, which may be an ARN
+	OnTables                      // the tables of RequestItems or TransactItems
 )
 
 // A Dependent is a further action, needed if the member With of the input is there.

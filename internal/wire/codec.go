@@ -41,7 +41,7 @@ type Answer struct {
 }
 
 const (
-	maxDepth    = 64
+	maxDepth    = 80 // an item of DynamoDB in a batch, nested 32 levels deep, has 71
 	maxElements = 1 << 18
 )
 

@@ -139,7 +139,12 @@ func (x *exchange) serve() error {
 		x.route.op = op
 	}
 	if !x.Calls.Serves(op) { // before its input is found wanting
-		return call.ErrUnknown
+		return x.Calls.Unknown(op)
+	}
+	if n := valueBytes(op.Service, *x.body); n > 0 {
+		if err := x.reserve(n); err != nil {
+			return err
+		}
 	}
 	in := op.NewInput()
 	if err := x.route.codec.Decode(op, x.r, *x.body, in); err != nil {

@@ -11,6 +11,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tables import tables
+
 STREAM = "interop-boto3"
 SHARDS = ["shardId-000000000000", "shardId-000000000001"]
 MAX_HASH = str(2**128 - 1)
@@ -320,3 +322,4 @@ fan_out()
 reshard()
 errors()
 delete()
+tables()

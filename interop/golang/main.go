@@ -39,6 +39,7 @@ func main() {
 	s.reshard(ctx)
 	s.errors(ctx)
 	s.delete(ctx)
+	tables(ctx, cfg)
 
 	want := "HTTP/1.1"
 	if strings.HasPrefix(os.Getenv("AWS_ENDPOINT_URL"), "https:") {

@@ -1,0 +1,268 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"time"
+)
+
+// How a new file is told from a copy of one that is read. Only files of headBytes and
+// more are looked at: shorter ones begin alike by chance, and a few lines too many
+// are better than one too few.
+
+// waitForOriginal bounds how long a file that has all of another one and more waits
+// until that is read.
+const waitForOriginal = 10 * time.Second
+
+// candidatesMax bounds how many sources a new file is compared with, the ones
+// written to last.
+const candidatesMax = 64
+
+// mayRead opens a source, and says whether its records are to be read now.
+func (t *tailer) mayRead(s *source, now time.Time) bool {
+	if s.copyOf != nil || s.finished || !t.openFile(s, now) {
+		return false
+	}
+	if s.judged || s.offset > 0 {
+		return true
+	}
+	if s.size < headBytes {
+		s.judged = true
+		return true
+	}
+	wait, err := t.judge(s, now)
+	if err != nil {
+		t.say(now, "cannot read a file", "file", s.path, "error", err)
+		return false
+	}
+	t.waiting = t.waiting || wait
+	return !wait && s.copyOf == nil && s.offset < s.size
+}
+
+// judge finds out whether a file that nothing was read of is a copy. If it is the
+// same as a source, it is not read; if it has all of one and more, it goes on where
+// that is. wait: that cannot be said before the source is read to its end.
+func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
+	head, err := readExactly(s.file, 0, headBytes)
+	if err != nil {
+		return false, eofIsNo(err)
+	}
+	others := t.sourcesByTime()
+	compared := 0
+	for i := len(others) - 1; i >= 0 && compared < candidatesMax; i-- {
+		o := others[i]
+		if o == s || o.copyOf != nil || len(o.head) == 0 || !bytes.HasPrefix(head, o.head) {
+			continue
+		}
+		compared++
+		t.refresh(o, now)
+		same, err := t.agree(s, o)
+		if !same && o.file != nil {
+			if still, err := o.isIn(o.file, o.size); err == nil && !still { // not seen before: it was truncated
+				t.lose(o, now)
+				return true, nil
+			}
+		}
+		if err != nil && now.Sub(s.since) < waitForOriginal {
+			return true, nil // it changes just now, or cannot be read for a moment
+		}
+		if !same {
+			continue
+		}
+		if s.size <= o.size {
+			s.copyOf, s.judged, s.copied = o, true, true
+			t.dirty = true
+			return false, nil
+		}
+		is, err := o.isIn(s.file, s.size)
+		if err != nil {
+			return false, err
+		}
+		if !is {
+			continue
+		}
+		if o.offset < o.size && !(o.tried && o.triedSize == o.size) && !t.once && now.Sub(s.since) < waitForOriginal {
+			return true, nil
+		}
+		s.judged = true
+		s.header = 0
+		return false, s.startAt(o.offset, s.file)
+	}
+	s.judged = true
+	return false, nil
+}
+
+// refresh looks at the size of a source before it is compared with another's.
+func (t *tailer) refresh(s *source, now time.Time) {
+	if s.file != nil {
+		if info, err := s.file.Stat(); err == nil {
+			t.resize(s, info.Size(), now)
+		}
+	}
+}
+
+// agree says whether two files that begin alike are the same where the shorter one ends.
+func (t *tailer) agree(a, b *source) (bool, error) {
+	n := min(a.size, b.size)
+	one, err := markOf(a, n)
+	if err != nil {
+		return false, err
+	}
+	other, err := markOf(b, n)
+	return err == nil && bytes.Equal(one, other), err
+}
+
+// markOf reads what stands before an offset of a source's file.
+func markOf(s *source, offset int64) ([]byte, error) {
+	f := s.file
+	if f == nil {
+		var err error
+		if f, err = os.Open(s.path); err != nil {
+			return nil, err
+		}
+		defer f.Close()
+	}
+	n := min(offset, markBytes)
+	return readExactly(f, offset-n, n)
+}
+
+// judgeCopy looks again at a copy that grew: it may turn out to be none.
+func (t *tailer) judgeCopy(s *source, now time.Time) {
+	o := s.copyOf
+	if o == nil || s.tried && s.triedSize == s.size {
+		return
+	}
+	s.tried, s.triedSize = true, s.size
+	t.refresh(o, now)
+	if !t.openFile(s, now) || o.size < o.offset { // the original is about to be lost, see lose
+		s.tried = false
+		return
+	}
+	same, err := t.agree(s, o)
+	switch {
+	case err != nil:
+		s.tried = false
+	case !same:
+		s.copyOf, s.copied, s.tried = nil, false, false
+	case s.size > o.size && o.offset >= o.size:
+		t.release(s, o, now) // it has more by now
+	}
+}
+
+// release lets a copy go on by itself, behind what was read of its original.
+func (t *tailer) release(s, original *source, now time.Time) {
+	s.copyOf, s.tried = nil, false
+	s.judged, s.copied, s.header = true, true, 0
+	offset := min(s.size, original.offset)
+	var err error
+	if t.openFile(s, now) {
+		err = s.startAt(offset, s.file)
+	} else {
+		s.offset, s.committed = offset, mark{offset: offset}
+	}
+	if err != nil {
+		t.say(now, "cannot read a file", "file", s.path, "error", err)
+	}
+	t.dirty = true
+}
+
+// lose is when a source's file does not have its content any more: it was truncated,
+// or written anew. If another file has it, it is a copy that was made before: the
+// source goes on there. The file gets a new source.
+func (t *tailer) lose(s *source, now time.Time) {
+	old := *s // for its file
+	moved, shorter := t.moveToCopy(s, now)
+	if t.rawOf == s {
+		t.rawOf = nil
+	}
+	if !moved {
+		if left := old.largest - s.offset; left > 0 {
+			t.counts.lost.Add(left)
+			t.log.Warn("a file shrank before it was read to its end, and no other file has the rest", "file", old.path, "size", old.size, "lost at most", left)
+		} else {
+			t.log.Info("a file shrank; it is read from its start", "file", old.path, "size", old.size)
+		}
+		for _, c := range t.sources {
+			if c.copyOf == s {
+				t.release(c, s, now)
+				shorter = c
+			}
+		}
+		if shorter != nil {
+			shorter.inherit(s)
+		}
+		t.shut(s)
+		delete(t.sources, old.id)
+	}
+	fresh := &source{id: old.id, path: old.path, size: old.size, largest: old.size, modified: old.modified, grew: now, since: now, gone: old.gone,
+		header: t.flow.SkipHeaderLines, judged: true, skipZeros: true}
+	t.sources[fresh.id] = fresh
+	t.idle = false
+	t.openFile(fresh, now)
+	t.dirty = true
+}
+
+// moveToCopy looks into the files of the directory for a source's content, and moves
+// it there. shorter is one that has the content but for what was read last.
+func (t *tailer) moveToCopy(s *source, now time.Time) (moved bool, shorter *source) {
+	files, err := t.list(true, now)
+	if err != nil {
+		t.say(now, "cannot list a directory", "directory", t.flow.Dir, "error", err)
+		return false, nil
+	}
+	for _, f := range files {
+		known := t.sources[f.id]
+		if f.id == s.id || known != nil && known.copyOf != s && (known.judged || known.offset > 0) {
+			continue
+		}
+		file, err := os.Open(f.path)
+		if err != nil {
+			continue
+		}
+		whole, err := s.isIn(file, f.size)
+		if err == nil && whole && !moved && s.offset > 0 {
+			if known != nil {
+				t.shut(known)
+			}
+			t.shut(s)
+			s.id, s.path, s.file, s.size, s.modified = f.id, f.path, file, f.size, f.modified
+			s.largest, s.grew, s.gone, s.tried, s.copied = f.size, now, time.Time{}, false, true
+			if !f.matches {
+				s.gone = now
+			}
+			t.open++
+			t.sources[s.id] = s
+			t.log.Info("a file was copied and truncated; the copy is read to its end", "file", f.path, "left", f.size-s.offset)
+			moved = true
+			continue
+		}
+		ends, err2 := s.ends(file, f.size)
+		file.Close()
+		if errors.Join(err, err2) != nil || !(ends || known != nil && known.copyOf == s && f.size <= s.offset) {
+			continue
+		}
+		// It was copied before the last lines were written, which were read where they stood.
+		if known == nil {
+			if !f.matches {
+				continue
+			}
+			known = t.adopt(f, now, false)
+		}
+		t.release(known, &source{offset: f.size}, now)
+		shorter = known
+	}
+	return moved, shorter
+}
+
+// inherit takes over what is under way of a source that is no more: it is committed
+// in this one, which has the same content.
+func (s *source) inherit(from *source) {
+	for _, sp := range from.spans {
+		sp.src = s
+	}
+	s.spans, from.spans = append(from.spans, s.spans...), nil
+	if len(s.spans) > 0 {
+		s.committed = from.committed
+	}
+}

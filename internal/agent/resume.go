@@ -1,0 +1,202 @@
+package agent
+
+import (
+	"os"
+	"slices"
+	"time"
+)
+
+// likeness is what makes a file the one of an entry, the surest first.
+type likeness int
+
+const (
+	sameFile  likeness = iota // device and inode, and the content
+	samePath                  // the name, and the content: devices are numbered anew
+	sameBytes                 // the content alone: renamed, or copied and truncated
+)
+
+// progress is what an entry says of its file; a file is taken for one that was read
+// before it is taken for another: it may be the copy of that.
+type progress int
+
+const (
+	read   progress = iota
+	isCopy          // not read, as what it is a copy of was
+	untouched
+	progressEnd
+)
+
+func (e *entry) progress() progress {
+	switch {
+	case e.Copy:
+		return isCopy
+	case e.Offset == 0:
+		return untouched
+	}
+	return read
+}
+
+// begin finds the sources of the last run again, whatever their files are called now,
+// and then what is new.
+func (t *tailer) begin(now time.Time) {
+	entries, known := t.store.of(t.flow.ID)
+	t.dirty = true
+	if !known {
+		t.scan(now, func(found) bool { return !t.flow.FromStart })
+		return
+	}
+	t.missing = slices.Clone(entries)
+	var readBefore time.Time // by the Kinesis Agent, which stores one file of those that it read
+	for _, e := range entries {
+		if e.foreign && e.Modified.After(readBefore) {
+			readBefore = e.Modified
+		}
+	}
+	files, err := t.list(true, now)
+	if err != nil {
+		t.say(now, "cannot list a directory", "directory", t.flow.Dir, "error", err)
+	}
+	for p := read; p < progressEnd; p++ {
+		for like := sameFile; like <= sameBytes; like++ {
+			for _, f := range files {
+				if t.sources[f.id] == nil {
+					t.recall(f, like, p, now)
+				}
+			}
+		}
+	}
+	for _, s := range t.sourcesByTime() { // copies that grew meanwhile
+		if s.copied && s.size > s.offset && s.file != nil {
+			if _, err := t.judge(s, now); err != nil {
+				t.say(now, "cannot read a file", "file", s.path, "error", err)
+			}
+		}
+	}
+	t.scan(now, func(f found) bool { return !readBefore.IsZero() && !f.modified.After(readBefore) })
+}
+
+// recall resumes a file if there is an entry for it among those whose files are missing.
+func (t *tailer) recall(f found, like likeness, p progress, now time.Time) *source {
+	for i := range t.missing {
+		e := &t.missing[i]
+		if e.progress() != p {
+			continue
+		}
+		var is bool
+		switch like {
+		case sameFile:
+			is = fileID{e.Device, e.Inode} == f.id
+		case samePath:
+			is = e.Path == f.path && !e.foreign
+		case sameBytes:
+			is = e.Window != ""
+		}
+		if !is || !f.matches && f.size <= e.Offset {
+			continue
+		}
+		file, err := os.Open(f.path)
+		if err != nil {
+			if like == sameBytes {
+				continue
+			}
+			is = f.size >= e.Offset // it shows when the file can be read
+		} else {
+			is, err = e.isIn(file, f.size)
+			file.Close()
+			if err != nil {
+				t.say(now, "cannot read a file", "file", f.path, "error", err)
+			}
+		}
+		if is {
+			s := t.resume(f, e, now)
+			t.missing = slices.Delete(t.missing, i, i+1)
+			return s
+		}
+	}
+	return nil
+}
+
+// resume makes a source of a file and the entry for it.
+func (t *tailer) resume(f found, e *entry, now time.Time) *source {
+	s := &source{id: f.id, path: f.path, size: f.size, largest: f.size, modified: f.modified, grew: now, since: now,
+		judged: e.Offset > 0, copied: e.Copy, discarding: e.Discarding}
+	if e.Offset == 0 {
+		s.header = t.flow.SkipHeaderLines
+	}
+	if !f.matches {
+		s.gone = now
+	}
+	if left := e.Size - max(f.size, e.Offset); left > 0 && !e.Copy {
+		t.counts.lost.Add(left)
+		t.log.Warn("a file shrank while the agent was away", "file", f.path, "lost at most", left)
+	}
+	t.sources[s.id] = s
+	var err error
+	if t.openFile(s, now) {
+		err = s.startAt(e.Offset, s.file)
+	} else {
+		s.offset, s.committed = e.Offset, mark{offset: e.Offset}
+	}
+	if err != nil {
+		t.say(now, "cannot read a file", "file", s.path, "error", err)
+		s.offset, s.committed = e.Offset, mark{offset: e.Offset}
+	}
+	s.committed.discarding = e.Discarding
+	return s
+}
+
+// recallNew resumes a file that came back. An entry for it that does not fit is of a
+// content that is gone.
+func (t *tailer) recallNew(f found, now time.Time) *source {
+	for p := read; p < progressEnd && len(t.missing) > 0; p++ {
+		for like := sameFile; like <= sameBytes; like++ {
+			if s := t.recall(f, like, p, now); s != nil {
+				return s
+			}
+		}
+	}
+	t.missing = slices.DeleteFunc(t.missing, func(e entry) bool {
+		if (fileID{e.Device, e.Inode}) != f.id || e.foreign {
+			return false
+		}
+		if left := e.Size - e.Offset; left > 0 && !e.Copy {
+			t.counts.lost.Add(left)
+			t.log.Warn("a file shrank or was replaced while the agent was away, and no other file has the rest", "file", e.Path, "lost at most", left)
+		}
+		return true
+	})
+	return nil
+}
+
+// save hands what is committed to the store.
+func (t *tailer) save(now time.Time) {
+	t.dirty, t.lastSave = false, now
+	entries := make([]entry, 0, len(t.sources)+len(t.missing))
+	t.leaving = slices.DeleteFunc(t.leaving, func(s *source) bool { return len(s.spans) == 0 })
+	for _, s := range append(t.sourcesByTime(), t.leaving...) {
+		e := entry{Flow: t.flow.ID, Path: s.path, Device: s.id.dev, Inode: s.id.ino, Size: s.size, Modified: s.modified, Seen: now}
+		at, content := s.committed, s
+		if s.copyOf != nil {
+			e.Copy, content = true, s.copyOf
+			at = content.committed
+		}
+		if s.copied && s.size < at.offset { // it was made before the last lines were written
+			at = mark{offset: s.size}
+		}
+		e.Offset, e.Discarding = at.offset, at.discarding
+		e.Head, e.Window = printOf(content.headAt(at.offset)), printOf(at.window)
+		entries = append(entries, e)
+	}
+	for _, e := range t.missing {
+		if e.foreign {
+			continue // it was of use at the first start
+		}
+		if e.Seen.IsZero() {
+			e.Seen = now
+		}
+		if now.Sub(e.Seen) < t.store.ttl {
+			entries = append(entries, e)
+		}
+	}
+	t.store.set(t.flow.ID, entries)
+}

@@ -1,0 +1,465 @@
+package expr
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
+)
+
+// An Update changes an item.
+type Update struct {
+	actions []action
+	// legacy updates are AttributeUpdates, which have their own words for what
+	// does not fit.
+	legacy bool
+}
+
+type verb uint8
+
+const (
+	verbSet verb = iota
+	verbRemove
+	verbAdd
+	verbDelete // elements of a set
+)
+
+var verbNames = [...]string{"SET", "REMOVE", "ADD", "DELETE"}
+
+type action struct {
+	verb verb
+	path Path
+	arg  *node // of all but REMOVE
+}
+
+// Update parses an UpdateExpression.
+func (p *Params) Update(text string) (*Update, error) {
+	u, err := p.parseUpdate(text)
+	return u, inExpression("UpdateExpression", err)
+}
+
+func (p *Params) parseUpdate(text string) (*Update, error) {
+	ps, err := newParser(text)
+	if err != nil {
+		return nil, err
+	}
+	u := new(Update)
+	var sections [len(verbNames)]int
+	for ps.peek().kind != eof {
+		v := slices.IndexFunc(verbNames[:], func(name string) bool { return ps.keyword(name) })
+		if v < 0 {
+			return nil, ps.syntax()
+		}
+		sections[v]++
+		for {
+			a, err := ps.action(verb(v))
+			if err != nil {
+				return nil, err
+			}
+			u.actions = append(u.actions, a)
+			if !ps.accept(",") {
+				break
+			}
+		}
+	}
+	return u, p.checkUpdate(u, sections[:])
+}
+
+// action reads one action of a section.
+func (p *parser) action(v verb) (a action, err error) {
+	a.verb = v
+	if a.path, err = p.path(); err != nil || v == verbRemove {
+		return a, err
+	}
+	if v == verbSet {
+		if err := p.expect("="); err != nil {
+			return a, err
+		}
+		a.arg, err = p.sum()
+		return a, err
+	}
+	if p.peek().kind != value {
+		return a, p.syntax()
+	}
+	a.arg, err = p.operand()
+	return a, err
+}
+
+// sum reads an operand, or two with + or - between them.
+func (p *parser) sum() (*node, error) {
+	left, err := p.primary(p.sum)
+	if err != nil {
+		return nil, err
+	}
+	t := p.peek()
+	var o op
+	switch {
+	case p.accept("+"):
+		o = opPlus
+	case p.accept("-"):
+		o = opMinus
+	default:
+		return left, nil
+	}
+	if left.op == opPlus || left.op == opMinus {
+		p.at--
+		return nil, p.syntax()
+	}
+	right, err := p.operand()
+	if err != nil {
+		return nil, err
+	}
+	return &node{op: o, text: t.text, args: []*node{left, right}}, p.operator()
+}
+
+// checkUpdate is to updates what checkCondition is to conditions.
+func (p *Params) checkUpdate(u *Update, sections []int) error {
+	each := func(visit func(*node) error) func() error {
+		return func() error {
+			for _, a := range u.actions {
+				if a.arg != nil {
+					if err := a.arg.walk(visit); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}
+	}
+	return firstError(
+		func() error {
+			for _, a := range u.actions {
+				if word, is := a.path.reservedIn(); is {
+					return errReserved(word)
+				}
+			}
+			return nil
+		},
+		each(checkReserved),
+		each(func(n *node) error {
+			if n.op == opCall && n.text != "if_not_exists" && n.text != "list_append" {
+				if _, other := operandsOf[n.text]; other {
+					return fmt.Errorf("The function is not allowed in an update expression; function: %s", n.text)
+				}
+				return fmt.Errorf("Invalid function name; function: %s", n.text)
+			}
+			return nil
+		}),
+		func() error {
+			for v, n := range sections {
+				if n > 1 {
+					return fmt.Errorf("The \"%s\" section can only be used once in an update expression;", verbNames[v])
+				}
+			}
+			return nil
+		},
+		func() (err error) {
+			for i := range u.actions {
+				if u.actions[i].path, err = u.actions[i].path.resolve(p); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		each(p.resolve),
+		func() error { return distinctPaths(u.Paths()) },
+		func() error {
+			for _, a := range u.actions {
+				if err := checkSetOperand(a); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		each(checkUpdateFunction),
+	)
+}
+
+var longTypeNames = map[item.Type]string{item.S: "STRING", item.N: "NUMBER", item.B: "BINARY", item.NULL: "NULL",
+	item.BOOL: "BOOLEAN", item.L: "LIST", item.M: "MAP"}
+
+// checkSetOperand: DELETE takes a set, ADD also a number.
+func checkSetOperand(a action) error {
+	if a.verb != verbAdd && a.verb != verbDelete {
+		return nil
+	}
+	t := a.arg.literal()
+	if t.IsSet() || t == item.N && a.verb == verbAdd {
+		return nil
+	}
+	return fmt.Errorf("Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: ALLOWED_FOR_%s_OPERAND",
+		verbNames[a.verb], longTypeNames[t], verbNames[a.verb])
+}
+
+func checkUpdateFunction(n *node) error {
+	switch n.op {
+	case opPlus, opMinus:
+		for _, a := range n.args {
+			if t := a.literal(); t != item.None && t != item.N {
+				return wrongType(n.text, t)
+			}
+		}
+	case opCall:
+		if len(n.args) != 2 {
+			return wrongCount(n)
+		}
+		if n.text == "if_not_exists" {
+			if n.args[0].op != opPath {
+				return pathRequired(n.text)
+			}
+			return nil
+		}
+		for _, a := range n.args {
+			if t := a.literal(); t != item.None && t != item.L {
+				return wrongType(n.text, t)
+			}
+		}
+	}
+	return nil
+}
+
+// Paths are what the update changes.
+func (u *Update) Paths() []Path {
+	if u == nil {
+		return nil
+	}
+	paths := make([]Path, len(u.actions))
+	for i, a := range u.actions {
+		paths[i] = a.path
+	}
+	return paths
+}
+
+// Nested are the top-level attributes that the update changes a part of.
+func (u *Update) Nested() []string { return nested(u.Paths()) }
+
+// TypeOf is the type that a top-level attribute is sure to have after the update,
+// whatever the item; none if that depends on it.
+func (u *Update) TypeOf(name string) item.Type {
+	if u == nil {
+		return item.None
+	}
+	for _, a := range u.actions {
+		if len(a.path) == 1 && a.path[0].Name == name && a.arg != nil {
+			return a.arg.sure()
+		}
+	}
+	return item.None
+}
+
+// sure is the type that an operand of an update has with any item, if it has a value.
+func (n *node) sure() item.Type {
+	switch n.op {
+	case opValue:
+		return n.value.Type
+	case opPlus, opMinus:
+		return item.N
+	case opCall:
+		if n.text == "list_append" {
+			return item.L
+		}
+		return n.args[1].sure()
+	}
+	return item.None
+}
+
+// OnlyDeletes says that the update has nothing to give to an item that does not
+// exist yet: AttributeUpdates that are all DELETE make none.
+func (u *Update) OnlyDeletes() bool {
+	return u != nil && u.legacy && len(u.actions) > 0 && !slices.ContainsFunc(u.actions, func(a action) bool {
+		return a.verb == verbSet || a.verb == verbAdd
+	})
+}
+
+var (
+	errBadPath   = errors.New("The document path provided in the update expression is invalid for update")
+	errNoOperand = errors.New("The provided expression refers to an attribute that does not exist in the item")
+	errOperand   = errors.New("An operand in the update expression has an incorrect data type")
+	errMismatch  = errors.New("Type mismatch for attribute to update")
+)
+
+// A change is what an action comes to with a particular item.
+type change struct {
+	path  Path
+	value item.Value // of no type to remove
+}
+
+// Apply returns the item that the update makes of it, which stays as it is. All
+// operands are read before anything is changed, and indices are those of the
+// lists as they were.
+func (u *Update) Apply(it item.Item) (item.Item, error) {
+	out := it.Clone()
+	if u == nil {
+		return out, nil
+	}
+	changes := make([]change, 0, len(u.actions))
+	for _, a := range u.actions {
+		c, err := a.change(it, u.legacy)
+		if err != nil {
+			return nil, invalid("%s", err)
+		}
+		changes = append(changes, c)
+	}
+	slices.SortStableFunc(changes, inOrder)
+	for _, c := range changes {
+		if err := put(out, c.path, c.value); err != nil {
+			return nil, invalid("%s", err)
+		}
+	}
+	return out, nil
+}
+
+// inOrder has values set before any are removed, elements appended to a list in
+// the order of their indices, and removed from it from behind.
+func inOrder(a, b change) int {
+	removesA, removesB := a.value.Type == item.None, b.value.Type == item.None
+	switch {
+	case removesA && removesB:
+		return comparePaths(b.path, a.path)
+	case removesA:
+		return 1
+	case removesB:
+		return -1
+	}
+	return comparePaths(a.path, b.path)
+}
+
+func comparePaths(a, b Path) int {
+	return slices.CompareFunc(a, b, func(s, t Step) int {
+		if s.Index != t.Index {
+			return s.Index - t.Index
+		}
+		return strings.Compare(s.Name, t.Name)
+	})
+}
+
+// change evaluates an action with the item as it is.
+func (a action) change(it item.Item, legacy bool) (change, error) {
+	c := change{path: a.path}
+	var err error
+	switch a.verb {
+	case verbSet:
+		c.value, err = a.arg.compute(it)
+		return c, err
+	case verbRemove:
+		return c, nil
+	}
+	have, arg := a.path.get(it), a.arg.value
+	if have.Type != item.None && have.Type != arg.Type {
+		if legacy {
+			return c, errMismatch
+		}
+		return c, errOperand
+	}
+	c.value = have
+	switch {
+	case a.verb == verbDelete:
+		if have.Type != item.None {
+			c.value = item.Minus(have, arg)
+		}
+	case have.Type == item.None:
+		c.value = arg
+	case arg.Type == item.N:
+		c.value.Num, err = have.Num.Add(arg.Num)
+	case arg.Type == item.L: // AttributeUpdates alone
+		c.value.List = slices.Concat(have.List, arg.List)
+	default:
+		c.value = item.Union(have, arg)
+	}
+	return c, err
+}
+
+// compute evaluates the right side of a SET.
+func (n *node) compute(it item.Item) (item.Value, error) {
+	switch n.op {
+	case opValue:
+		return n.value, nil
+	case opPath:
+		v := n.path.get(it)
+		if v.Type == item.None {
+			return v, errNoOperand
+		}
+		return v, nil
+	case opCall:
+		if n.text == "if_not_exists" {
+			if v := n.args[0].path.get(it); v.Type != item.None {
+				return v, nil
+			}
+			return n.args[1].compute(it)
+		}
+	}
+	left, err := n.args[0].compute(it)
+	if err != nil {
+		return left, err
+	}
+	right, err := n.args[1].compute(it)
+	if err != nil {
+		return right, err
+	}
+	if n.op == opCall { // list_append
+		if left.Type != item.L || right.Type != item.L {
+			return left, errOperand
+		}
+		return item.Value{Type: item.L, List: slices.Concat(left.List, right.List)}, nil
+	}
+	if left.Type != item.N || right.Type != item.N {
+		return left, errOperand
+	}
+	if n.op == opMinus {
+		right.Num = right.Num.Negate()
+	}
+	left.Num, err = left.Num.Add(right.Num)
+	return left, err
+}
+
+// put sets the value at a path of an item that is ours to change, or removes it.
+func put(it item.Item, path Path, v item.Value) error {
+	name := path[0].Name
+	if len(path) > 1 {
+		changed, err := putIn(it[name], path[1:], v)
+		if err != nil {
+			return err
+		}
+		it[name] = changed
+		return nil
+	}
+	if v.Type == item.None {
+		delete(it, name)
+	} else {
+		it[name] = v
+	}
+	return nil
+}
+
+// putIn returns a copy of a map or list in which the value at a path is set or removed.
+func putIn(in item.Value, path Path, v item.Value) (item.Value, error) {
+	s := path[0]
+	switch {
+	case s.IsIndex && in.Type == item.L:
+		in.List = slices.Clone(in.List)
+		switch {
+		case len(path) > 1:
+			if s.Index >= len(in.List) {
+				return in, errBadPath
+			}
+			changed, err := putIn(in.List[s.Index], path[1:], v)
+			in.List[s.Index] = changed
+			return in, err
+		case v.Type == item.None:
+			if s.Index < len(in.List) {
+				in.List = slices.Delete(in.List, s.Index, s.Index+1)
+			}
+		case s.Index < len(in.List):
+			in.List[s.Index] = v
+		default:
+			in.List = append(in.List, v)
+		}
+		return in, nil
+	case !s.IsIndex && in.Type == item.M:
+		in.Map = in.Map.Clone()
+		return in, put(in.Map, path, v)
+	}
+	return in, errBadPath
+}

@@ -1,0 +1,433 @@
+package dynamodb_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rheostream/rheo/internal/api"
+	"github.com/rheostream/rheo/internal/companion/dynamodb"
+	"github.com/rheostream/rheo/internal/shardlog"
+)
+
+const createLeases = `{"TableName": "leases", "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
+	"KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}]}`
+
+// want calls an operation that must answer so, or fail with an error that begins so.
+func (ts *tables) want(operation, input, want string) {
+	ts.t.Helper()
+	got := ts.do(ts.t.Context(), operation, input)
+	if got != want && !(want != "" && !strings.HasPrefix(want, "{") && strings.HasPrefix(got, want)) {
+		ts.t.Errorf("%s %.200s:\n%.500s, want\n%s", operation, input, got, want)
+	}
+}
+
+// TestBudget: when the tables' memory is used up, what needs more is refused;
+// reads, deletes and writes that need no more go on, and what was deleted is free again.
+func TestBudget(t *testing.T) {
+	ts := newTables(t, func(c *dynamodb.Config) { c.MemoryBytes = 64 << 10 })
+	ts.call("CreateTable", createLeases)
+	put := func(i int) string {
+		return ts.do(t.Context(), "PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "v": {"S": "%s"}}}`, i, strings.Repeat("x", 1000)))
+	}
+	n := 0
+	for ; n < 100; n++ {
+		if out := put(n); out != "{}" {
+			if !strings.HasPrefix(out, "LimitExceededException: The memory for tables, 65536 bytes, is used up.") {
+				t.Fatal(out)
+			}
+			break
+		}
+	}
+	if n < 30 || n > 60 {
+		t.Errorf("%d items of some 1,150 bytes went into 64 KiB beside a table's 8", n)
+	}
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "k0"}, "v": {"S": "short"}}}`, "{}")
+	ts.want("UpdateItem", `{"TableName": "leases", "Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET v = :v", "ExpressionAttributeValues": {":v": {"S": "other"}}}`, "{}")
+	ts.want("CreateTable", strings.Replace(createLeases, "leases", "more", 1), "LimitExceededException: The memory for tables")
+	for i := range 12 {
+		ts.want("DeleteItem", fmt.Sprintf(`{"TableName": "leases", "Key": {"k": {"S": "k%d"}}}`, i), "{}")
+	}
+	for i := range 10 {
+		if out := put(i); out != "{}" {
+			t.Errorf("after deletes, item %d: %s", i, out)
+		}
+	}
+	ts.restart() // it fits again
+	ts.want("DescribeTable", `{"TableName": "nosuch"}`, "ResourceNotFoundException")
+	ts.call("DeleteTable", `{"TableName": "leases"}`)
+	ts.call("CreateTable", createLeases)
+	for i := range n {
+		if out := put(i); out != "{}" {
+			t.Fatalf("in a new table, item %d: %s", i, out)
+		}
+	}
+}
+
+// TestExpire: items go when their time is over, but not those that have none, or
+// one that is no time.
+func TestExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := newTables(t, nil)
+		ts.call("CreateTable", createLeases)
+		soon, late := time.Now().Add(30*time.Second).Unix(), time.Now().Add(time.Hour).Unix()
+		for k, ttl := range map[string]string{
+			"soon": fmt.Sprintf(`{"N": "%d"}`, soon), "soon.5": fmt.Sprintf(`{"N": "%d.5"}`, soon), "late": fmt.Sprintf(`{"N": "%d"}`, late),
+			"string": fmt.Sprintf(`{"S": "%d"}`, soon), "long ago": `{"N": "17"}`, "none": `{"NULL": true}`,
+		} {
+			ts.call("PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": %q}, "ttl": %s}}`, k, ttl))
+		}
+		time.Sleep(2 * time.Minute)
+		ts.want("Scan", `{"TableName": "leases", "Select": "COUNT"}`, `{"Count":6,"ScannedCount":6}`)
+		ts.call("UpdateTimeToLive", `{"TableName": "leases", "TimeToLiveSpecification": {"Enabled": true, "AttributeName": "ttl"}}`)
+		time.Sleep(2 * time.Minute)
+		ts.want("Scan", `{"TableName": "leases", "Select": "COUNT"}`, `{"Count":4,"ScannedCount":4}`)
+		ts.want("GetItem", `{"TableName": "leases", "Key": {"k": {"S": "soon"}}}`, `{}`)
+		time.Sleep(time.Hour)
+		ts.want("Scan", `{"TableName": "leases", "Select": "COUNT"}`, `{"Count":3,"ScannedCount":3}`)
+		ts.Close()
+	})
+}
+
+// TestTransition: a table is not there for items while it is being made, nor an
+// index for queries.
+func TestTransition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := newTables(t, func(c *dynamodb.Config) { c.Transition = 5 * time.Second })
+		ts.call("CreateTable", createLeases)
+		put := `{"TableName": "leases", "Item": {"k": {"S": "a"}, "v": {"S": "x"}}}`
+		query := `{"TableName": "leases", "IndexName": "byV", "KeyConditionExpression": "v = :v", "ExpressionAttributeValues": {":v": {"S": "x"}}, "Select": "COUNT"}`
+		update := `{"TableName": "leases", "AttributeDefinitions": [{"AttributeName": "v", "AttributeType": "S"}], "GlobalSecondaryIndexUpdates": [{"Create": {"IndexName": "byV",
+			"Projection": {"ProjectionType": "ALL"}, "KeySchema": [{"AttributeName": "v", "KeyType": "HASH"}]}}]}`
+		ts.want("PutItem", put, "ResourceNotFoundException: Requested resource not found")
+		ts.want("DeleteTable", `{"TableName": "leases"}`, "ResourceInUseException: Attempt to change a resource which is still in use: Table is being created: leases")
+		ts.want("UpdateTable", update, "ResourceInUseException: Attempt to change a resource which is still in use: Table is being created: leases")
+		status := func(want string) {
+			t.Helper()
+			if d := ts.call("DescribeTable", `{"TableName": "leases"}`); !strings.Contains(d, want) {
+				t.Errorf("%s, want %s", d, want)
+			}
+		}
+		status(`"TableStatus":"CREATING"`)
+		time.Sleep(5 * time.Second)
+		status(`"TableStatus":"ACTIVE"`)
+		ts.want("PutItem", put, "{}")
+		ts.call("UpdateTable", update)
+		status(`"TableStatus":"UPDATING"`)
+		status(`"IndexStatus":"CREATING"`)
+		ts.want("Query", query, "ValidationException: Cannot read from backfilling global secondary index: byV")
+		ts.want("PutItem", put, "{}")
+		time.Sleep(5 * time.Second)
+		status(`"IndexStatus":"ACTIVE"`)
+		ts.want("Query", query, `{"Count":1,"ScannedCount":1}`)
+		ts.Close()
+	})
+}
+
+// TestTokens: a transaction with a token is done once, for ten minutes.
+func TestTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := newTables(t, nil)
+		ts.call("CreateTable", createLeases)
+		add := `{"ClientRequestToken": "t1", "TransactItems": [{"Update": {"TableName": "leases", "Key": {"k": {"S": "a"}}, "UpdateExpression": "ADD v :1", "ExpressionAttributeValues": {":1": {"N": "1"}}}}]}`
+		get := `{"TableName": "leases", "Key": {"k": {"S": "a"}}, "ProjectionExpression": "v"}`
+		var g sync.WaitGroup
+		for range 4 {
+			g.Go(func() { ts.want("TransactWriteItems", add, "{}") })
+		}
+		g.Wait()
+		ts.want("GetItem", get, `{"Item":{"v":{"N":"1"}}}`)
+		ts.restart()
+		time.Sleep(9 * time.Minute)
+		ts.want("TransactWriteItems", add, "{}")
+		ts.want("GetItem", get, `{"Item":{"v":{"N":"1"}}}`)
+		time.Sleep(2 * time.Minute)
+		ts.want("TransactWriteItems", add, "{}")
+		ts.want("GetItem", get, `{"Item":{"v":{"N":"2"}}}`)
+		ts.Close()
+	})
+}
+
+// snapshots lists the names of the snapshots there are.
+func (ts *tables) snapshots() (names []string) {
+	ts.t.Helper()
+	infos, err := ts.cfg.Blobs.List(ts.t.Context(), "dynamodb/", "", 100)
+	if err != nil {
+		ts.t.Fatal(err)
+	}
+	for _, i := range infos {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+// TestSnapshots: two are kept, the log is trimmed, and a damaged one is passed over.
+func TestSnapshots(t *testing.T) {
+	ts := newTables(t, nil)
+	ts.call("CreateTable", createLeases)
+	write := func(from, to int) {
+		for i := from; i < to; i++ {
+			ts.call("PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "v": {"S": "%s"}}}`, i, strings.Repeat("x", 1000)))
+		}
+	}
+	const count = `{"TableName": "leases", "Select": "COUNT"}`
+	for i := range 4 {
+		write(i*100, i*100+100)
+		ts.restart()
+		ts.want("Scan", count, fmt.Sprintf(`{"Count":%d,"ScannedCount":%[1]d}`, i*100+100))
+	}
+	names := ts.snapshots()
+	if len(names) != 2 {
+		t.Fatalf("snapshots %v", names)
+	}
+	sh, err := ts.cfg.Log.Shard(dynamodb.ShardID)
+	if err != nil || sh.Info().First < 200 {
+		t.Errorf("the log still begins at %d, %v", sh.Info().First, err)
+	}
+	ts.Close()
+	if err := ts.cfg.Blobs.Put(t.Context(), names[1], strings.NewReader("RHEODDB\x01 but then it is cut")); err != nil {
+		t.Fatal(err)
+	}
+	ts.start()
+	ts.want("Scan", count, `{"Count":400,"ScannedCount":400}`)
+	write(400, 401)
+	ts.restart()
+	ts.want("Scan", count, `{"Count":401,"ScannedCount":401}`)
+
+	// Without both there is no way to the first commands, and no start.
+	ts.Close()
+	for _, name := range ts.snapshots() {
+		if err := ts.cfg.Blobs.Put(t.Context(), name, strings.NewReader("nothing")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := dynamodb.New(t.Context(), ts.cfg); err == nil || !strings.Contains(err.Error(), "what is between is missing") {
+		t.Errorf("started on half of the commands: %v", err)
+	}
+	for _, name := range ts.snapshots() {
+		if err := ts.cfg.Blobs.Put(t.Context(), name, strings.NewReader("RHEODDB\x02 whatever comes")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := dynamodb.New(t.Context(), ts.cfg); err == nil || !strings.Contains(err.Error(), "written by a newer rheo") {
+		t.Errorf("started on a snapshot of a newer version: %v", err)
+	}
+}
+
+// sealer is a Sealer whose key changes: each byte is turned by the epoch.
+type sealer struct{ epoch uint32 }
+
+func (s *sealer) Seal(purpose string, plain []byte) ([]byte, uint32, error) {
+	return turn(append([]byte(purpose), plain...), s.epoch), s.epoch, nil
+}
+
+func (s *sealer) Open(purpose string, sealed []byte, epoch uint32) ([]byte, error) {
+	b := turn(bytes.Clone(sealed), epoch)
+	if !bytes.HasPrefix(b, []byte(purpose)) || epoch == 0 {
+		return nil, errors.New("not sealed for this")
+	}
+	return b[len(purpose):], nil
+}
+
+func turn(b []byte, epoch uint32) []byte {
+	for i := range b {
+		b[i] ^= byte(epoch)
+	}
+	return b
+}
+
+// TestSealing: what is in the log and in blobs shows nothing, and stays readable
+// when the key changes.
+func TestSealing(t *testing.T) {
+	key := &sealer{epoch: 0x55}
+	ts := newTables(t, func(c *dynamodb.Config) { c.Sealer = key })
+	ts.call("CreateTable", createLeases)
+	ts.call("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "confidential"}}}`)
+	ts.restart()
+	key.epoch = 0xaa
+	ts.call("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "confidential2"}}}`)
+	sh, err := ts.cfg.Log.Shard(dynamodb.ShardID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b shardlog.Batch
+	if err := sh.Read(t.Context(), 0, 100, 1<<20, &b); err != nil || len(b.Records) != 3 {
+		t.Fatalf("%d records, %v", len(b.Records), err)
+	}
+	for _, r := range b.Records {
+		if bytes.Contains(r.Data, []byte("confidential")) || bytes.Contains(r.Data, []byte("leases")) {
+			t.Errorf("the log shows %q", r.Data)
+		}
+	}
+	ts.restart()
+	for _, name := range ts.snapshots() {
+		r, _, err := ts.cfg.Blobs.Get(t.Context(), name, 0, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all bytes.Buffer
+		all.ReadFrom(r)
+		r.Close()
+		if bytes.Contains(all.Bytes(), []byte("confidential")) {
+			t.Errorf("%s shows %q", name, all.Bytes())
+		}
+	}
+	ts.want("Scan", `{"TableName": "leases", "Select": "COUNT"}`, `{"Count":2,"ScannedCount":2}`)
+}
+
+// TestPages: a page ends at 1 MiB of what was read, and segments of a scan are
+// all items, each once.
+func TestPages(t *testing.T) {
+	ts := newTables(t, nil)
+	ts.call("CreateTable", createLeases)
+	const items = 40
+	for i := range items {
+		ts.call("PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "v": {"S": "%s"}}}`, i, strings.Repeat("x", 100_000)))
+	}
+	first := ts.call("Scan", `{"TableName": "leases", "Select": "COUNT", "FilterExpression": "attribute_not_exists(v)"}`)
+	if !strings.HasPrefix(first, `{"Count":0,"ScannedCount":11,"LastEvaluatedKey":`) {
+		t.Errorf("a page of items of 100 kB: %s", first)
+	}
+	for _, segments := range []int{1, 2, 3, 7, 1000} {
+		seen := map[string]int{}
+		for s := range segments {
+			for start := ""; ; {
+				page := ts.call("Scan", fmt.Sprintf(`{"TableName": "leases", "ProjectionExpression": "k", "Segment": %d, "TotalSegments": %d%s}`, s, segments, start))
+				body, last, more := strings.Cut(page, `"LastEvaluatedKey":`)
+				for part := range strings.SplitSeq(body, `{"k":{"S":"`) {
+					if key, _, ok := strings.Cut(part, `"}}`); ok {
+						seen[key]++
+					}
+				}
+				if !more {
+					break
+				}
+				start = `, "ExclusiveStartKey": ` + last[:strings.Index(last, "}}")+2]
+			}
+		}
+		if len(seen) != items {
+			t.Errorf("%d segments have %d items", segments, len(seen))
+		}
+		for key, n := range seen {
+			if n != 1 {
+				t.Errorf("of %d segments %s came %d times", segments, key, n)
+			}
+		}
+	}
+}
+
+// TestTenants: a table is one account's in one region.
+func TestTenants(t *testing.T) {
+	ts := newTables(t, nil)
+	ts.call("CreateTable", createLeases)
+	ts.call("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "mine"}}}`)
+	const scan = `{"TableName": "leases", "Select": "COUNT"}`
+	for _, other := range []*api.Caller{{Account: "123456789012", Region: "eu-west-1"}, {Account: "210987654321", Region: "us-east-1"}} {
+		do := func(operation, input string) string { return ts.doAs(t.Context(), other, operation, input) }
+		for operation, input := range map[string]string{
+			"Scan": scan, "DeleteTable": `{"TableName": "leases"}`, "DescribeTable": `{"TableName": "arn:aws:dynamodb:us-east-1:123456789012:table/leases"}`,
+			"PutItem":            `{"TableName": "leases", "Item": {"k": {"S": "theirs"}}}`,
+			"BatchGetItem":       `{"RequestItems": {"leases": {"Keys": [{"k": {"S": "mine"}}]}}}`,
+			"ListTagsOfResource": `{"ResourceArn": "arn:aws:dynamodb:us-east-1:123456789012:table/leases"}`,
+		} {
+			if out := do(operation, input); !strings.HasPrefix(out, "ResourceNotFoundException") {
+				t.Errorf("%s of another tenant: %s", operation, out)
+			}
+		}
+		if out := do("ListTables", `{}`); out != `{"TableNames":[]}` {
+			t.Error(out)
+		}
+		if out := do("CreateTable", createLeases); !strings.Contains(out, `"TableArn":"arn:aws:dynamodb:`+other.Region+":"+other.Account+`:table/leases"`) {
+			t.Error(out)
+		}
+		if out := do("Scan", scan); out != `{"Count":0,"ScannedCount":0}` {
+			t.Error(out)
+		}
+	}
+	ts.want("Scan", scan, `{"Count":1,"ScannedCount":1}`)
+	ts.want("ListTables", `{}`, `{"TableNames":["leases"]}`)
+}
+
+// TestGivenUp: a call that is given up while it waits for another changes nothing
+// and holds up nobody.
+func TestGivenUp(t *testing.T) {
+	ts := newTables(t, nil)
+	ts.call("CreateTable", createLeases)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if out := ts.do(ctx, "PutItem", `{"TableName": "leases", "Item": {"k": {"S": "a"}}}`); out == "{}" {
+		t.Log("it was quicker")
+	}
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "a"}}}`, "{}")
+}
+
+// room is a Memory of one goroutine.
+type room struct{ left, least int64 }
+
+func (r *room) Reserve(n int64) bool {
+	if n > r.left {
+		return false
+	}
+	r.left -= n
+	r.least = min(r.least, r.left)
+	return true
+}
+
+func (r *room) Release(n int64) { r.left += n }
+
+// TestAnswersAreBounded: pages end where the memory for answers does, and go on
+// from there; what cannot be answered in part is refused.
+func TestAnswersAreBounded(t *testing.T) {
+	const all = 30_000
+	memory := &room{left: all, least: all}
+	ts := newTables(t, func(c *dynamodb.Config) { c.Answers = memory })
+	ts.call("CreateTable", createLeases)
+	const items = 40
+	keys := make([]string, items)
+	for i := range items {
+		keys[i] = fmt.Sprintf(`{"k": {"S": "k%d"}}`, i)
+		ts.call("PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "v": {"S": "%s"}}}`, i, strings.Repeat("x", 1000)))
+	}
+	found, pages := 0, 0
+	for start := ""; ; pages++ {
+		page := ts.call("Scan", `{"TableName": "leases"`+start+`}`)
+		found += strings.Count(page, `"v":`)
+		_, last, more := strings.Cut(page, `"LastEvaluatedKey":`)
+		if !more {
+			break
+		}
+		start = `, "ExclusiveStartKey": ` + last[:strings.Index(last, "}}")+2]
+	}
+	if found != items || pages < 3 || pages > 10 {
+		t.Errorf("%d items on %d pages", found, pages+1)
+	}
+	batch := ts.call("BatchGetItem", `{"RequestItems": {"leases": {"Keys": [`+strings.Join(keys, ", ")+`]}}}`)
+	if got := strings.Count(batch, `"v":`); got < 5 || got > 10 || strings.Count(batch, `{"k":{"S":"k`) != items {
+		t.Errorf("a batch has %d items, and not the keys of the others: %.300s", got, batch)
+	}
+	if memory.left != all || memory.least > all/2 {
+		t.Errorf("%d of %d bytes are left when nobody holds any, the least were %d", memory.left, all, memory.least)
+	}
+	memory.left = 1000
+	ts.want("GetItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}}`, "ThrottlingException: The server is answering as many bytes as it may.")
+	ts.want("Scan", `{"TableName": "leases"}`, "ThrottlingException: The server is answering as many bytes as it may.")
+	ts.want("Scan", `{"TableName": "leases", "Select": "COUNT"}`, `{"Count":40,"ScannedCount":40}`)
+	memory.left = all
+}
+
+// TestValuesOfAnItem: an item of nothing but small values would take many times its size.
+func TestValuesOfAnItem(t *testing.T) {
+	ts := newTables(t, nil)
+	ts.call("CreateTable", createLeases)
+	list := func(n int) string { return `{"L": [` + strings.Repeat(`{"NULL": true}, `, n-1) + `{"NULL": true}]}` }
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "a"}, "l": `+list(19_998)+`}}`, "{}")
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "a"}, "l": `+list(19_999)+`}}`, "ValidationException: The item has 20001 values")
+	ts.want("UpdateItem", `{"TableName": "leases", "Key": {"k": {"S": "a"}}, "UpdateExpression": "SET l = list_append(l, :l)", "ExpressionAttributeValues": {":l": `+list(1)+`}}`,
+		"ValidationException: The item has 20001 values")
+}

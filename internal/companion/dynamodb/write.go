@@ -1,0 +1,170 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rheostream/rheo/internal/companion/dynamodb/expr"
+	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
+)
+
+// An itemWrite is one conditional write of an item, by itself or in a transaction.
+type itemWrite struct {
+	table  string // key of the table
+	kind   stepKind
+	item   item.Item    // of putItem, whole
+	key    item.Item    // of the others, and of updates
+	update *expr.Update // of updates, which are putItem with a key
+	writeCondition
+}
+
+func (w *itemWrite) isUpdate() bool { return w.kind == putItem && w.key != nil }
+
+// A written item is what a write comes to.
+type written struct {
+	table    *table
+	key      string
+	old, new item.Item // nil if there was, or will be, none
+	step     step
+	nothing  bool // there is nothing to write
+}
+
+// errCondition: the condition does not hold.
+var errCondition = errors.New("condition failed")
+
+// latchKey is what the write is held up by.
+func (s *Service) latchKey(st *state, w *itemWrite) (string, error) {
+	t, err := s.usable(st, w.table)
+	if err != nil {
+		return "", err
+	}
+	key, err := t.keyOfWrite(w)
+	return w.table + "\x00" + key, err
+}
+
+// keyOfWrite is the key of the item that is written. It checks all that can be
+// checked without the item.
+func (t *table) keyOfWrite(w *itemWrite) (string, error) {
+	var key string
+	var err error
+	if w.key != nil {
+		key, err = t.doc.readKey(w.key)
+	} else {
+		key, err = t.doc.checkItem(w.item)
+	}
+	if err == nil && w.isUpdate() {
+		err = t.doc.checkUpdate(w.update)
+	}
+	if err == nil {
+		err = t.doc.checkScalars(w.condition.Nested())
+	}
+	return key, err
+}
+
+// evaluate decides on a write in a state. errCondition comes with the old item.
+func (s *Service) evaluate(st *state, w *itemWrite) (out written, err error) {
+	t, err := s.usable(st, w.table)
+	if err != nil {
+		return out, err
+	}
+	out.table = t
+	if out.key, err = t.keyOfWrite(w); err != nil {
+		return out, err
+	}
+	old, r, err := t.get(out.key)
+	if err != nil {
+		return out, err
+	}
+	out.old = old
+	if !w.condition.Match(old) {
+		return out, errCondition
+	}
+	out.step = step{kind: w.kind, table: w.table, id: t.doc.ID, key: out.key, version: r.version, costs: -itemCost(out.key, r)}
+	switch {
+	case w.kind == checkItem:
+		out.new, out.step.costs = old, 0
+		return out, nil
+	case w.kind == deleteItem:
+		out.nothing = old == nil
+		return out, nil
+	case w.isUpdate():
+		if out.new, err = t.updated(w, old); err != nil {
+			return out, err
+		}
+		if out.new == nil {
+			out.nothing = true
+			return out, nil
+		}
+	default:
+		out.new = w.item
+	}
+	out.step.stored = string(out.new.Append(nil))
+	out.step.costs += itemCost(out.key, row{version: 1, stored: out.step.stored})
+	if old == nil {
+		out.step.costs += int64(len(t.doc.Indexes) * (2*len(out.key) + entryCost))
+	}
+	return out, nil
+}
+
+// updated is the item that an update makes of old; nil if it makes none.
+func (t *table) updated(w *itemWrite, old item.Item) (item.Item, error) {
+	if old == nil && w.update.OnlyDeletes() {
+		return nil, nil
+	}
+	from := old
+	if from == nil {
+		from = w.key
+	}
+	it, err := w.update.Apply(from)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.doc.checkIndexKeys(it); err != nil {
+		return nil, validation("The update expression attempted to update the secondary index key to unsupported type")
+	}
+	for _, path := range w.update.Paths() {
+		if it[path[0].Name].Depth() > item.DepthMax {
+			return nil, validation("Nesting Levels have exceeded supported limits")
+		}
+	}
+	if it.Size() > item.BytesMax {
+		return nil, validation("Item size to update has exceeded the maximum allowed size")
+	}
+	return it, checkCount(it)
+}
+
+// checkSize says that an item to be put is not too large.
+func checkSize(it item.Item) error {
+	if it.Size() > item.BytesMax {
+		return validation("Item size has exceeded the maximum allowed size")
+	}
+	return checkCount(it)
+}
+
+func checkCount(it item.Item) error {
+	if n := it.Count(); n > item.ValuesMax {
+		return validation("The item has %d values, in lists and maps too; rheo takes up to %d.", n, item.ValuesMax)
+	}
+	return nil
+}
+
+// writeItem makes one write. It returns what it came to.
+func (s *Service) writeItem(ctx context.Context, w *itemWrite) (out written, err error) {
+	latch, err := s.latchKey(s.machine.view(), w)
+	if err != nil {
+		return out, err
+	}
+	err = s.decide(ctx, []string{latch}, func(st *state) (txn, error) {
+		if out, err = s.evaluate(st, w); err != nil {
+			return nil, err
+		}
+		if out.nothing {
+			return nil, nil
+		}
+		return txn{out.step}, nil
+	})
+	if errors.Is(err, errCondition) {
+		err = conditionFailed(out.old, w.show)
+	}
+	return out, err
+}
