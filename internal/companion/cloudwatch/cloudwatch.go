@@ -46,12 +46,12 @@ import (
 	"github.com/rheostream/rheo/internal/shardlog"
 )
 
-const (
-	// MemoryBytesDefault is the budget of series and of data that are not in segments yet.
-	MemoryBytesDefault = 32 << 20
-	// SeriesMaxDefault is the most series there are if nothing else is configured.
-	SeriesMaxDefault = 20_000
-)
+// MemoryBytesDefault is the budget of series and of data that are not in segments yet.
+const MemoryBytesDefault = 16 << 20
+
+// seriesBytes is how much memory there is for a series on average: it makes the limit
+// on series, so that half of the memory is left for data.
+const seriesBytes = 1 << 10
 
 // Config of the service. Log and Blobs are required.
 type Config struct {
@@ -59,7 +59,7 @@ type Config struct {
 	Blobs       blob.Store
 	Sealer      Sealer            // nil: nothing is sealed, which is epoch 0
 	MemoryBytes int64             // of series, and of data not yet in segments; 0 is MemoryBytesDefault
-	SeriesMax   int               // of all accounts; 0 is SeriesMaxDefault
+	SeriesMax   int               // of all accounts; 0 is one for each 2 KiB of memory
 	Answers     Memory            // what reads take until they are answered; nil: unlimited
 	Own         *metrics.Registry // whose metrics are put into AWS/Kinesis each minute; none if nil
 	Metrics     *metrics.Registry // for the service's own figures; none are kept if nil
@@ -96,7 +96,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		c.MemoryBytes = MemoryBytesDefault
 	}
 	if c.SeriesMax == 0 {
-		c.SeriesMax = SeriesMaxDefault
+		c.SeriesMax = int(c.MemoryBytes / 2 / seriesBytes)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
