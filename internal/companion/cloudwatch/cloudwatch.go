@@ -86,6 +86,26 @@ type Service struct {
 
 // New opens the metrics: all that is in the log can be read when it returns.
 func New(ctx context.Context, c Config) (*Service, error) {
+	s, err := open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if c.Metrics != nil {
+		c.Metrics.Gauge("rheo_cloudwatch_memory_bytes", "Memory that metrics take of their budget.",
+			func() float64 { return float64(s.store.usage().bytes) })
+		c.Metrics.Gauge("rheo_cloudwatch_series", "Metrics, each of one unit.",
+			func() float64 { return float64(s.store.usage().series) })
+	}
+	loop := s.apply()
+	s.work.Go(func() { s.keeper.loop(loop, s.machine.progress) })
+	if c.Own != nil {
+		s.work.Go(func() { s.ownLoop(loop, c.Own) })
+	}
+	return s, nil
+}
+
+// open makes a service at rest, with all that is in the log.
+func open(ctx context.Context, c Config) (*Service, error) {
 	if c.Log == nil || c.Blobs == nil {
 		return nil, errors.New("cloudwatch: no log or no blobs")
 	}
@@ -114,20 +134,15 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if s.machine, err = openMachine(ctx, c, k.store, k.offset()); err != nil {
 		return nil, err
 	}
-	if c.Metrics != nil {
-		c.Metrics.Gauge("rheo_cloudwatch_memory_bytes", "Memory that metrics take of their budget.",
-			func() float64 { return float64(s.store.usage().bytes) })
-		c.Metrics.Gauge("rheo_cloudwatch_series", "Metrics, each of one unit.",
-			func() float64 { return float64(s.store.usage().series) })
-	}
+	return s, nil
+}
+
+// apply begins to apply what is put. It returns what ends with the service.
+func (s *Service) apply() context.Context {
 	loop, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	s.work.Go(func() { s.machine.applyLoop(loop) })
-	s.work.Go(func() { k.loop(loop, s.machine.progress) })
-	if c.Own != nil {
-		s.work.Go(func() { s.ownLoop(loop, c.Own) })
-	}
-	return s, nil
+	return loop
 }
 
 // Close ends the service. What is not in segments is in the log, which stays open.

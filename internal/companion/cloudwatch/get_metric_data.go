@@ -237,9 +237,9 @@ func parseDataToken(token *string, queries []dataQuery) (t dataToken, err error)
 	if err != nil {
 		return t, bad
 	}
-	var print uint64
-	if n, err := fmt.Sscanf(string(text), "1 %x %d %t %d", &print, &t.query, &t.started, &t.at); err != nil || n != 4 ||
-		print != fingerprint(queries) || t.query < 0 || t.query >= len(queries) {
+	var mark uint64
+	if n, err := fmt.Sscanf(string(text), "1 %x %d %t %d", &mark, &t.query, &t.started, &t.at); err != nil || n != 4 ||
+		mark != fingerprint(queries) || t.query < 0 || t.query >= len(queries) {
 		return t, bad
 	}
 	return t, nil

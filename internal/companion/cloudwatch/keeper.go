@@ -1,13 +1,13 @@
 package cloudwatch
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rheostream/rheo/internal/blob"
@@ -152,7 +152,7 @@ func (k *keeper) finish(ctx context.Context, current, next *manifest, now time.T
 	if err != nil {
 		return fmt.Errorf("cannot make a manifest: %w", err)
 	}
-	if err := k.blobs.Put(ctx, manifestName(next.generation), strings.NewReader(string(b))); err != nil {
+	if err := k.blobs.Put(ctx, manifestName(next.generation), bytes.NewReader(b)); err != nil {
 		return fmt.Errorf("cannot write a manifest: %w", err)
 	}
 	k.store.commit(next, now.Unix())

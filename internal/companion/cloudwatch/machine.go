@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 
 	"github.com/rheostream/rheo/internal/shardlog"
 )
@@ -29,8 +28,7 @@ type machine struct {
 	store  *store
 
 	done     chan struct{} // closed when no command is applied any more
-	logged   atomic.Int64  // bytes of commands applied since open
-	progress chan struct{} // there is more of them
+	progress chan struct{} // commands have been applied
 
 	mu      sync.Mutex
 	pending map[[16]byte]chan error // mu; commands of this process that await their own application
@@ -169,7 +167,6 @@ func (m *machine) applyNext(ctx context.Context, b *shardlog.Batch) error {
 		}
 		m.store.apply(uint64(r.Offset), r.Arrival, p)
 		ids = append(ids, id)
-		m.logged.Add(int64(len(r.Data)))
 	}
 	if b.Next > 0 { // offsets without records, as failed groups leave
 		m.store.skip(uint64(b.Next) - 1)
