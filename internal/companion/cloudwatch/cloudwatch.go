@@ -24,8 +24,8 @@
 //   - There is a limit on series (Config.SeriesMax) and on memory; what is more is
 //     refused. A series is forgotten 455 days after its last data.
 //   - Data are there for reads as soon as they are put.
-//   - Percentiles are exact while a period has few different values, and otherwise
-//     within 1 %; of samples with a negative value there are none, as in CloudWatch.
+//   - Percentiles are exact while a period has up to 256 different values, and otherwise
+//     within some percent; of samples with a negative value there are none, as in CloudWatch.
 //   - Metric math, SQL, SEARCH and dynamic labels are refused or left as they are; entities
 //     are accepted and not kept.
 //   - There are no alarms, dashboards, streams and insights. What asks for them is told so.

@@ -237,7 +237,7 @@ func TestTenants(t *testing.T) {
 }
 
 // TestManyValues: a period of many different values keeps some of them, and knows
-// percentiles to within 1 %.
+// percentiles to within some percent.
 func TestManyValues(t *testing.T) {
 	var s summary
 	for i := 1; i <= 10_000; i++ {
@@ -253,7 +253,7 @@ func TestManyValues(t *testing.T) {
 	for _, p := range []float64{0, 1, 50, 99, 99.9, 100} {
 		got, ok := s.percentile(p)
 		want := max(1, p*100)
-		if !ok || got < want*0.9 || got > want*1.1 {
+		if !ok || got < want*0.95 || got > want*1.05 {
 			t.Errorf("p%g is %g, want about %g", p, got, want)
 		}
 	}

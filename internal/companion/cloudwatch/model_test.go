@@ -17,7 +17,7 @@ import (
 // while time passes, data go into segments and age, the store of blobs fails now
 // and then, and the service is opened anew.
 func TestModel(t *testing.T) {
-	rounds := 6
+	rounds := 3
 	if s := os.Getenv("CLOUDWATCH_ROUNDS"); s != "" {
 		var err error
 		if rounds, err = strconv.Atoi(s); err != nil {
@@ -139,7 +139,7 @@ func (m *model) check() {
 			}
 			want[at].add(&p.summary)
 		}
-		in := &api.GetMetricDataInput{StartTime: new(now.Add(-400 * 24 * time.Hour)), EndTime: new(now.Add(time.Hour)), MaxDatapoints: new(int32(1 + m.rnd.IntN(500)))}
+		in := &api.GetMetricDataInput{StartTime: new(now.Add(-400 * 24 * time.Hour)), EndTime: new(now.Add(time.Hour)), MaxDatapoints: new(int32(100 + m.rnd.IntN(2000)))}
 		for _, st := range stats {
 			in.MetricDataQueries = append(in.MetricDataQueries, api.MetricDataQuery{Id: new("q" + st), MetricStat: &api.MetricStat{
 				Metric: &api.Metric{Namespace: new("app"), MetricName: new(fmt.Sprint("m", metric))}, Period: new(int32(hour)), Stat: new(st)}})

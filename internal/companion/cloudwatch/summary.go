@@ -19,8 +19,9 @@ type summary struct {
 type value struct{ v, n float64 }
 
 // valuesMax is how many different values a summary tells apart. Of more, those
-// within 1 % of each other count as one; if that is not enough within 2 %, and so on.
-const valuesMax = 128
+// within 1 % of each other count as one; if that is not enough within 2 %, and so on:
+// 4 % for values that are four powers of ten apart.
+const valuesMax = 256
 
 // single is the summary of n samples of one value.
 func single(v, n float64) summary { return summary{count: n, sum: v * n, min: v, max: v} }
