@@ -37,13 +37,14 @@ type keeper struct {
 	frozenAt   uint64    // how far in the log they reach
 	flushed    time.Time // when the last pass was that flushed
 	swept      bool      // since open, blobs that nobody lists have been looked for
+	damaged    map[partition]bool
 }
 
 // openKeeper reads the newest manifest that can be read, and otherwise the one
 // before it: the log still has all that is behind that.
 func openKeeper(ctx context.Context, c Config) (*keeper, error) {
 	k := &keeper{log: c.Log, blobs: c.Blobs, sealer: c.Sealer, logger: c.Logger,
-		flushEvery: c.FlushEvery, memoryFlush: c.MemoryBytes / 4, flushed: c.Log.Now()}
+		flushEvery: c.FlushEvery, memoryFlush: c.MemoryBytes / 4, flushed: c.Log.Now(), damaged: map[partition]bool{}}
 	have, err := generations(ctx, c.Blobs)
 	if err != nil {
 		return nil, fmt.Errorf("cloudwatch: cannot list manifests: %w", err)
@@ -108,9 +109,9 @@ func (k *keeper) full() bool {
 	return k.store.fresh*pointCost > k.memoryFlush
 }
 
-// pass flushes data if that is due, moves on those that have aged, and merges
-// partitions of many segments. A pass that fails has changed nothing; the next
-// one begins anew.
+// pass flushes data if that is due; then it moves on those that have aged, and
+// merges partitions of many segments. Each of the two that fails has changed nothing;
+// the next pass begins it anew.
 func (k *keeper) pass(ctx context.Context) error {
 	now := k.log.Now()
 	k.store.mu.RLock()
@@ -121,25 +122,36 @@ func (k *keeper) pass(ctx context.Context) error {
 	if aged[0] < floors[0] { // the clock was set back
 		aged = floors
 	}
-	flush := k.frozen || k.full() || fresh > 0 && (now.Sub(k.flushed) >= k.flushEvery || moved(current, aged))
-	if !flush && !moved(current, aged) && !crowded(current.segments) {
-		return k.sweepOnce(ctx, current)
-	}
-	if !k.frozen && (flush || fresh == 0) {
-		k.frozenAt, k.frozen = k.store.freeze(aged), true
-	}
-	k.generation++
-	w := &pass{keeper: k, ctx: ctx, next: &manifest{generation: k.generation, offset: current.offset, segments: slices.Clone(current.segments)}}
-	if k.frozen {
-		if err := w.flush(); err != nil {
+	due := now.Sub(k.flushed) >= k.flushEvery || k.moved(current, aged)
+	if k.frozen || k.full() || due && fresh > 0 {
+		if !k.frozen {
+			k.frozenAt, k.frozen = k.store.freeze(aged), true
+		}
+		if err := k.write(ctx, now, (*pass).flush); err != nil {
 			return err
 		}
-		w.next.offset = k.frozenAt
+		current = k.store.manifest // which nobody else replaces
 	}
-	if err := w.rollUp(aged); err != nil {
-		return err
+	if k.moved(current, aged) || k.crowded(current) {
+		return k.write(ctx, now, func(w *pass) error {
+			if err := w.rollUp(aged); err != nil {
+				return err
+			}
+			return w.compact()
+		})
 	}
-	if err := w.compact(); err != nil {
+	if !k.swept {
+		return k.sweep(ctx, current)
+	}
+	return nil
+}
+
+// write has do make the next manifest, and makes it valid.
+func (k *keeper) write(ctx context.Context, now time.Time, do func(*pass) error) error {
+	current := k.store.manifest
+	k.generation++
+	w := &pass{keeper: k, ctx: ctx, next: &manifest{generation: k.generation, offset: current.offset, segments: slices.Clone(current.segments)}}
+	if err := do(w); err != nil {
 		return err
 	}
 	return k.finish(ctx, current, w.next, now)
@@ -174,13 +186,6 @@ func (k *keeper) finish(ctx context.Context, current, next *manifest, now time.T
 		return err
 	}
 	return k.log.Trim(ctx, shard, nextOffset(k.previous.offset))
-}
-
-func (k *keeper) sweepOnce(ctx context.Context, current *manifest) error {
-	if k.swept {
-		return nil
-	}
-	return k.sweep(ctx, current)
 }
 
 // sweep deletes the manifests but the current and the previous one, and the
@@ -246,15 +251,17 @@ func byPartition(segments []*segment) (groups map[partition][]*segment, order []
 }
 
 // moved says that segments have become older than their tier.
-func moved(m *manifest, floors [len(tiers)]int64) bool {
-	return slices.ContainsFunc(m.segments, func(sg *segment) bool { return sg.start < floors[sg.tier] })
+func (k *keeper) moved(m *manifest, floors [len(tiers)]int64) bool {
+	return slices.ContainsFunc(m.segments, func(sg *segment) bool {
+		return sg.start < floors[sg.tier] && !k.damaged[sg.partition()]
+	})
 }
 
 // crowded says that a partition has too many segments.
-func crowded(segments []*segment) bool {
-	groups, _ := byPartition(segments)
-	for _, g := range groups {
-		if len(g) > segmentsMax {
+func (k *keeper) crowded(m *manifest) bool {
+	groups, _ := byPartition(m.segments)
+	for p, g := range groups {
+		if len(g) > segmentsMax && !k.damaged[p] {
 			return true
 		}
 	}
@@ -299,6 +306,7 @@ func (w *pass) flush() error {
 		order = append(order, p)
 	}
 	slices.SortFunc(order, comparePartitions)
+	w.next.offset = w.frozenAt
 	for _, p := range order {
 		sg, err := writeSegment(w.ctx, w.blobs, w.sealer, p.tier, p.start, w.name(), frozenBlocks(all, p.tier, p.start))
 		if err != nil {
@@ -317,7 +325,7 @@ func (w *pass) rollUp(floors [len(tiers)]int64) error {
 	for t := range tiers { // what comes into a tier may have to go on
 		groups, order := byPartition(w.next.segments)
 		for _, p := range order {
-			if p.tier != t || p.start >= floors[t] {
+			if p.tier != t || p.start >= floors[t] || w.damaged[p] {
 				continue
 			}
 			if err := w.replace(groups[p], t+1); err != nil {
@@ -332,7 +340,7 @@ func (w *pass) rollUp(floors [len(tiers)]int64) error {
 func (w *pass) compact() error {
 	groups, order := byPartition(w.next.segments)
 	for _, p := range order {
-		if len(groups[p]) > segmentsMax {
+		if len(groups[p]) > segmentsMax && !w.damaged[p] {
 			if err := w.replace(groups[p], p.tier); err != nil {
 				return err
 			}
@@ -341,17 +349,25 @@ func (w *pass) compact() error {
 	return nil
 }
 
-// replace makes one segment of those of a partition, in a tier.
+// replace makes one segment of those of a partition, in a tier. A partition with
+// damaged segments is left as it is: what is whole of it can be read, and the others
+// go on.
 func (w *pass) replace(segments []*segment, tier int) error {
+	var sg *segment
+	if tier < len(tiers) {
+		m := newMerger(w.ctx, w.blobs, w.sealer, segments, tier)
+		var err error
+		sg, err = writeSegment(w.ctx, w.blobs, w.sealer, tier, down(segments[0].start, tiers[tier].span), w.name(), m.block)
+		if errors.Is(err, errDamaged) || errors.Is(err, blob.ErrNotFound) {
+			w.logger.Error("cannot read metrics; they stay where they are", "err", err)
+			w.damaged[segments[0].partition()] = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 	w.next.segments = slices.DeleteFunc(w.next.segments, func(sg *segment) bool { return slices.Contains(segments, sg) })
-	if tier == len(tiers) {
-		return nil
-	}
-	m := newMerger(w.ctx, w.blobs, w.sealer, segments, tier)
-	sg, err := writeSegment(w.ctx, w.blobs, w.sealer, tier, down(segments[0].start, tiers[tier].span), w.name(), m.block)
-	if err != nil {
-		return err
-	}
 	if sg != nil {
 		w.next.segments = append(w.next.segments, sg)
 	}

@@ -94,7 +94,8 @@ func TestCompaction(t *testing.T) {
 	}
 }
 
-// TestDamagedSegment: data that were damaged are not taken for others.
+// TestDamagedSegment: data that were damaged are not taken for others, and do not
+// hold up those that come after them.
 func TestDamagedSegment(t *testing.T) {
 	b := newBench(t, nil)
 	b.want("PutMetricData", putInput("app", "m", `"Value": 1`), "{}")
@@ -107,6 +108,16 @@ func TestDamagedSegment(t *testing.T) {
 	}
 	b.want("GetMetricStatistics", fmt.Sprintf(`{"Namespace": "app", "MetricName": "m", "StartTime": %d, "EndTime": %d, "Period": 60, "Statistics": ["Sum"]}`,
 		begin.Unix()-60, begin.Unix()+60), "our error: "+name)
+	b.clock.advance(20 * 24 * time.Hour)
+	for range 2 {
+		b.want("PutMetricData", putInput("app", "other", `"Value": 1`), "{}")
+		if err := b.flush(); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := b.count("app", "other"); n != 2 {
+		t.Errorf("%v samples", n)
+	}
 }
 
 // TestLimits: when there are as many series as there may be, new ones are refused
