@@ -37,7 +37,7 @@ type keeper struct {
 	frozenAt   uint64    // how far in the log they reach
 	flushed    time.Time // when the last pass was that flushed
 	swept      bool      // since open, blobs that nobody lists have been looked for
-	damaged    map[partition]bool
+	damaged    map[partition]bool // that could not be read, since open
 }
 
 // openKeeper reads the newest manifest that can be read, and otherwise the one

@@ -50,6 +50,8 @@ type block struct {
 	points []point
 }
 
+var errNotTaken = errors.New("the blob was not taken")
+
 // writeSegment writes the blocks that next yields, which returns false after the
 // last one, in order of their series. It returns nil if there are none.
 func writeSegment(ctx context.Context, blobs blob.Store, sealer Sealer, tier int, start int64, name string, next func() (block, bool, error)) (*segment, error) {
@@ -70,8 +72,8 @@ func writeSegment(ctx context.Context, blobs blob.Store, sealer Sealer, tier int
 		written <- err
 	}()
 	err = blobs.Put(ctx, name, r)
-	r.CloseWithError(errors.New("the blob was not taken")) // ends the writer, if it has not ended
-	if werr := <-written; err == nil {
+	r.CloseWithError(errNotTaken) // ends the writer, if it has not ended
+	if werr := <-written; werr != nil && !errors.Is(werr, errNotTaken) {
 		err = werr
 	}
 	if err != nil {
