@@ -22,7 +22,8 @@
 //
 // Where it differs from CloudWatch:
 //   - There is a limit on series (Config.SeriesMax) and on memory; what is more is
-//     refused. A series is forgotten 455 days after its last data.
+//     refused. A series is forgotten 455 days after its last data, or after two weeks
+//     if there is no room for another one.
 //   - Data are there for reads as soon as they are put.
 //   - Percentiles are exact while a period has up to 256 different values, and otherwise
 //     within some percent; of samples with a negative value there are none, as in CloudWatch.

@@ -121,7 +121,7 @@ func TestDamagedSegment(t *testing.T) {
 }
 
 // TestLimits: when there are as many series as there may be, new ones are refused
-// and old ones go on; when memory is used up nothing is taken until data are in
+// and old ones go on, unless one is idle; when memory is used up nothing is taken until data are in
 // segments.
 func TestLimits(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.SeriesMax, c.MemoryBytes = 3, 64<<10 })
@@ -132,9 +132,30 @@ func TestLimits(t *testing.T) {
 	b.want("PutMetricData", putInput("app", "m1", `"Value": 1, "Unit": "Bytes"`), "LimitExceededException")
 	b.want("PutMetricData", putInput("app", "m1", `"Value": 1`), "{}")
 
+	// One that has had no data for two weeks makes room, the one that has had none for longest.
+	if err := b.flush(); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.advance(24 * time.Hour)
+	b.want("PutMetricData", putInput("app", "m1", `"Value": 1`), "{}")
+	b.clock.advance(15 * 24 * time.Hour)
+	b.want("PutMetricData", putInput("app", "m2", `"Value": 1`), "{}")
+	b.want("PutMetricData", putInput("app", "m3", `"Value": 1`), "{}")
+	if err := b.flush(); err != nil {
+		t.Fatal(err)
+	}
+	b.restart()
+	for name, want := range map[string]float64{"m0": 0, "m1": 3, "m2": 2, "m3": 1} {
+		if n := b.count("app", name); n != want {
+			t.Errorf("%s has %v samples, want %v", name, n, want)
+		}
+	}
+	b.want("PutMetricData", putInput("app", "m0", `"Value": 1`), "LimitExceededException")
+	now := b.clock.Wall().Unix()
+
 	minutes := 0
 	for ; minutes < 2000; minutes++ {
-		out := b.do("PutMetricData", putInput("app", "m0", fmt.Sprintf(`"Value": 1, "Timestamp": %d`, begin.Unix()-60*int64(minutes))))
+		out := b.do("PutMetricData", putInput("app", "m1", fmt.Sprintf(`"Value": 1, "Timestamp": %d`, now-60*int64(minutes))))
 		if out == "{}" {
 			continue
 		}
@@ -152,7 +173,7 @@ func TestLimits(t *testing.T) {
 	if err := b.keeper.pass(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b.want("PutMetricData", putInput("app", "m0", `"Value": 1`), "{}")
+	b.want("PutMetricData", putInput("app", "m1", `"Value": 1`), "{}")
 	if used := b.store.usage().bytes; used > 8<<10 {
 		t.Errorf("%d bytes are used after a flush", used)
 	}

@@ -75,9 +75,13 @@ func (s *Service) PutMetricData(ctx context.Context, in *api.PutMetricDataInput)
 // put stores data if there is room for them.
 func (s *Service) put(ctx context.Context, p *put) error {
 	bytes, series := s.store.needs(p)
-	switch s.budget.reserve(s.store.usage(), bytes, series) {
+	short := s.budget.reserve(s.store.usage(), bytes, series)
+	if short == "series" && s.store.forgetIdle(max(series, s.budget.seriesMax/64), s.now()) {
+		short = s.budget.reserve(s.store.usage(), bytes, series)
+	}
+	switch short {
 	case "series":
-		return limitExceeded("There are %d metrics, as many as rheo keeps. A metric is one of its own for each combination of dimensions and each unit, and is forgotten 455 days after its last data.", s.budget.seriesMax)
+		return limitExceeded("There are %d metrics, as many as rheo keeps, and none that had no data for two weeks. A metric is one of its own for each combination of dimensions and each unit.", s.budget.seriesMax)
 	case "memory":
 		return throttled("Rate exceeded: the memory for metrics is used up until some have been written to disk.")
 	}

@@ -157,6 +157,9 @@ func (sg *segment) readChunk(ctx context.Context, blobs blob.Store, sealer Seale
 	defer r.Close()
 	framed := make([]byte, c.bytes)
 	if _, err := io.ReadFull(r, framed); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errDamaged
+		}
 		return nil, fmt.Errorf("%s: %w", sg.name, err)
 	}
 	if len(framed) < 8 || binary.LittleEndian.Uint32(framed) != crc32.Checksum(framed[4:], castagnoli) {

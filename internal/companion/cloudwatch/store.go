@@ -1,8 +1,11 @@
 package cloudwatch
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tidwall/btree"
 )
@@ -19,6 +22,7 @@ type store struct {
 	floors   [len(tiers)]int64           // mu; data from before are the next tier's
 	fresh    int64                       // mu; points in heads, which nobody writes yet
 	manifest *manifest                   // mu; the segments
+	idleNone time.Time                   // mu; when there was no idle series to forget
 }
 
 // A series is the data of a metric of one unit.
@@ -158,23 +162,65 @@ func (s *store) commit(m *manifest, now int64) {
 	s.manifest = m
 	var dead []string
 	s.series.Scan(func(key string, sr *series) bool {
-		empty := true
 		for t := range tiers {
 			for i := range sr.frozen[t] {
 				s.bytes -= pointCost + sr.frozen[t][i].cost()
 			}
 			sr.frozen[t] = nil
-			empty = empty && len(sr.heads[t]) == 0
 		}
-		if empty && sr.forgotten(now) {
+		if sr.inSegments() && sr.forgotten(now) {
 			dead = append(dead, key)
 		}
 		return true
 	})
 	for _, key := range dead {
-		s.series.Delete(key)
-		s.bytes -= seriesCost + int64(len(key))
+		s.drop(key)
 	}
+}
+
+// idleFor is how long a series has had no data when it may make room for another
+// one: it is not listed any more either.
+const idleFor = listedFor + 24*time.Hour
+
+// forgetIdle forgets up to n series, those first that have had no data for longest. It
+// returns false if there is none that may go.
+func (s *store) forgetIdle(n int64, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.idleNone) < time.Minute {
+		return false // it takes a look at all series
+	}
+	var idle []*series
+	s.series.Scan(func(_ string, sr *series) bool {
+		if sr.written < now.Add(-idleFor).Unix() && sr.inSegments() {
+			idle = append(idle, sr)
+		}
+		return true
+	})
+	if len(idle) == 0 {
+		s.idleNone = now
+		return false
+	}
+	slices.SortFunc(idle, func(a, b *series) int { return cmp.Compare(a.written, b.written) })
+	for _, sr := range idle[:min(n, int64(len(idle)))] {
+		s.drop(sr.key)
+	}
+	return true
+}
+
+// inSegments says that nothing of the series is in memory alone.
+func (sr *series) inSegments() bool {
+	for t := range tiers {
+		if len(sr.heads[t]) > 0 || len(sr.frozen[t]) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *store) drop(key string) {
+	s.series.Delete(key)
+	s.bytes -= seriesCost + int64(len(key))
 }
 
 // forgotten says that no data of the series can be left in any tier.
