@@ -325,6 +325,35 @@ func TestOwn(t *testing.T) {
 	})
 }
 
+// TestOwnLimit: rheo's own metrics take no more than half of the series; those that
+// are there go on.
+func TestOwnLimit(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.SeriesMax = 8 })
+	own := metrics.New()
+	count := func(streams int) error {
+		for i := range streams {
+			own.Stream(caller.Account, caller.Region, fmt.Sprint("s", i)).IncomingBytes.Add(1)
+		}
+		return b.putOwn(t.Context(), own, begin)
+	}
+	if err := count(3); err != nil {
+		t.Error(err)
+	}
+	if err := count(6); err != nil {
+		t.Errorf("those that there are: %v", err)
+	}
+	out := b.do("GetMetricData", fmt.Sprintf(`{"StartTime": %d, "EndTime": %d, "MetricDataQueries": [
+		{"Id": "a", "MetricStat": {"Metric": {"Namespace": "AWS/Kinesis", "MetricName": "IncomingBytes", "Dimensions": [{"Name": "StreamName", "Value": "s0"}]}, "Period": 60, "Stat": "Sum"}},
+		{"Id": "b", "MetricStat": {"Metric": {"Namespace": "AWS/Kinesis", "MetricName": "IncomingBytes", "Dimensions": [{"Name": "StreamName", "Value": "s5"}]}, "Period": 60, "Stat": "Sum"}}]}`, begin.Unix()-60, begin.Unix()+60))
+	if !strings.Contains(out, `"Values":[2]`) || !strings.Contains(out, `"Values":[]`) {
+		t.Error(out)
+	}
+	for i := range 5 {
+		b.want("PutMetricData", putInput("app", fmt.Sprint("m", i), `"Value": 1`), "{}")
+	}
+	b.want("PutMetricData", putInput("app", "m5", `"Value": 1`), "LimitExceededException")
+}
+
 // scarce is a Memory of one goroutine.
 type scarce struct{ left, least int64 }
 

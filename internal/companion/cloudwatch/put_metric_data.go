@@ -75,6 +75,9 @@ func (s *Service) PutMetricData(ctx context.Context, in *api.PutMetricDataInput)
 // put stores data if there is room for them.
 func (s *Service) put(ctx context.Context, p *put) error {
 	bytes, series := s.store.needs(p)
+	if own := s.store.usage().own; p.namespace == ownNamespace && series > 0 && own+series > s.budget.ownMost() {
+		return limitExceeded("There are %d metrics of rheo's own, as many as it keeps.", own)
+	}
 	short := s.budget.reserve(s.store.usage(), bytes, series)
 	if short == "series" && s.store.forgetIdle(max(series, s.budget.seriesMax/64), s.now()) {
 		short = s.budget.reserve(s.store.usage(), bytes, series)

@@ -19,6 +19,7 @@ type store struct {
 	nextID   uint32                      // mu
 	offset   uint64                      // mu; of the last command applied
 	bytes    int64                       // mu; of memory, about
+	own      int64                       // mu; series of rheo's own metrics
 	floors   [len(tiers)]int64           // mu; data from before are the next tier's
 	fresh    int64                       // mu; points in heads, which nobody writes yet
 	manifest *manifest                   // mu; the segments
@@ -43,13 +44,13 @@ func newStore() *store {
 	return &store{series: new(btree.Map[string, *series]), nextID: 1, manifest: new(manifest)}
 }
 
-// usage is how much of the budget is taken.
-type usage struct{ bytes, series int64 }
+// usage is how much of the budget is taken; own are the series of rheo's own metrics.
+type usage struct{ bytes, series, own int64 }
 
 func (s *store) usage() usage {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return usage{s.bytes, int64(s.series.Len())}
+	return usage{s.bytes, int64(s.series.Len()), s.own}
 }
 
 // needs is how much more a put may take, at most.
@@ -95,7 +96,20 @@ func (s *store) addSeries(id uint32, key string) *series {
 	s.series.Set(sr.key, sr)
 	s.nextID = max(s.nextID, id+1)
 	s.bytes += seriesCost + int64(len(key))
+	if isOwn(key) {
+		s.own++
+	}
 	return sr
+}
+
+// known are the data of a put whose series there are already.
+func (s *store) known(p *put) []datum {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.DeleteFunc(slices.Clone(p.data), func(d datum) bool {
+		_, ok := s.series.Get(p.key(&d))
+		return !ok
+	})
 }
 
 // addData adds samples in the tier that is theirs by their time; those that are
@@ -221,6 +235,9 @@ func (sr *series) inSegments() bool {
 func (s *store) drop(key string) {
 	s.series.Delete(key)
 	s.bytes -= seriesCost + int64(len(key))
+	if isOwn(key) {
+		s.own--
+	}
 }
 
 // forgotten says that no data of the series can be left in any tier.
