@@ -31,12 +31,12 @@ type keeper struct {
 	flushEvery  time.Duration
 	memoryFlush int64 // bytes in the store at which data are flushed early
 
-	generation uint64    // the last one that was used, for good or in vain
-	previous   *manifest // the one before the store's; nil if there is none that is good
-	frozen     bool      // data are frozen that no segment has yet
-	frozenAt   uint64    // how far in the log they reach
-	flushed    time.Time // when the last pass was that flushed
-	swept      bool      // since open, blobs that nobody lists have been looked for
+	generation uint64             // the last one that was used, for good or in vain
+	previous   *manifest          // the one before the store's; nil if there is none that is good
+	frozen     bool               // data are frozen that no segment has yet
+	frozenAt   uint64             // how far in the log they reach
+	flushed    time.Time          // when the last pass was that flushed
+	swept      bool               // since open, blobs that nobody lists have been looked for
 	damaged    map[partition]bool // that could not be read, since open
 }
 
