@@ -128,7 +128,7 @@ func TestLimits(t *testing.T) {
 	for i := range 3 {
 		b.want("PutMetricData", putInput("app", fmt.Sprint("m", i), `"Value": 1`), "{}")
 	}
-	b.want("PutMetricData", putInput("app", "m3", `"Value": 1`), "LimitExceededException: There are 3 metrics, as many as rheo keeps.")
+	b.want("PutMetricData", putInput("app", "m3", `"Value": 1`), "LimitExceededException: There are 3 metrics, as many as rheo keeps, and none")
 	b.want("PutMetricData", putInput("app", "m1", `"Value": 1, "Unit": "Bytes"`), "LimitExceededException")
 	b.want("PutMetricData", putInput("app", "m1", `"Value": 1`), "{}")
 
