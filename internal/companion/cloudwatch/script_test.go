@@ -16,7 +16,7 @@ var rewrite = flag.Bool("rewrite", false, "write what is answered into the scrip
 
 var (
 	relative = regexp.MustCompile(`@(-?)(\d+[dhms][0-9hms]*)`)
-	seconds  = regexp.MustCompile(`\b17\d{8}\b`)
+	seconds  = regexp.MustCompile(`\b1[78]\d{8}\b`)
 )
 
 // parseAge reads a duration that may be in days.
