@@ -22,13 +22,17 @@ import (
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
+	cloudwatchapi "github.com/rheostream/rheo/internal/api/cloudwatch"
 	dynamodbapi "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/api/kinesis"
+	stsapi "github.com/rheostream/rheo/internal/api/sts"
 	"github.com/rheostream/rheo/internal/auth"
 	"github.com/rheostream/rheo/internal/blob"
 	"github.com/rheostream/rheo/internal/call"
 	"github.com/rheostream/rheo/internal/catalog"
+	"github.com/rheostream/rheo/internal/companion/cloudwatch"
 	"github.com/rheostream/rheo/internal/companion/dynamodb"
+	"github.com/rheostream/rheo/internal/companion/sts"
 	"github.com/rheostream/rheo/internal/metrics"
 	"github.com/rheostream/rheo/internal/shardlog"
 	"github.com/rheostream/rheo/internal/streams"
@@ -96,17 +100,18 @@ type Config struct {
 
 // Server is a running rheo.
 type Server struct {
-	log       *shardlog.Disk
-	blobs     blob.Store
-	catalog   *catalog.Catalog
-	streams   *streams.Service
-	dynamodb  *dynamodb.Service
-	handler   *wire.Handler
-	servers   []*wire.Server
-	authority *wire.Authority
-	logger    *slog.Logger
-	failed    chan error
-	open      bool
+	log        *shardlog.Disk
+	blobs      blob.Store
+	catalog    *catalog.Catalog
+	streams    *streams.Service
+	dynamodb   *dynamodb.Service
+	cloudwatch *cloudwatch.Service
+	handler    *wire.Handler
+	servers    []*wire.Server
+	authority  *wire.Authority
+	logger     *slog.Logger
+	failed     chan error
+	open       bool
 }
 
 // New starts a server: the log is open and recovered, the ports are taken and
@@ -198,15 +203,23 @@ func (s *Server) start(c Config, memory shares) (err error) {
 	if err != nil {
 		return err
 	}
+	s.cloudwatch, err = cloudwatch.New(context.Background(), cloudwatch.Config{
+		Log: s.log, Blobs: s.blobs, MemoryBytes: memory.metrics, Answers: answers, Own: registry, Metrics: registry, Logger: c.Logger,
+	})
+	if err != nil {
+		return err
+	}
 	calls := call.New(call.Config{Limits: c.Limits, Log: c.Logger, Metrics: registry})
 	calls.Register(kinesis.Service, call.Kinesis, s.streams)
 	calls.Register(dynamodbapi.Service, call.DynamoDB, s.dynamodb)
+	calls.Register(cloudwatchapi.Service, call.CloudWatch, s.cloudwatch)
+	calls.Register(stsapi.Service, call.STS, sts.Service{})
 	verifier, err := auth.New(auth.Config{Keys: c.Keys})
 	if err != nil {
 		return err
 	}
 	s.handler = wire.NewHandler(wire.HandlerConfig{
-		Services: []*api.Service{kinesis.Service, dynamodbapi.Service}, Auth: verifier, Calls: calls, Metrics: registry,
+		Services: []*api.Service{kinesis.Service, dynamodbapi.Service, cloudwatchapi.Service, stsapi.Service}, Auth: verifier, Calls: calls, Metrics: registry,
 		Memory: requests, Answers: answers,
 		Hosts: c.Names, Origins: c.Origins, MetricsOpen: c.MetricsOpen, Version: Version, Log: c.Logger,
 	})
@@ -431,6 +444,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	listeners.Wait()
 	var errs []error
+	if s.cloudwatch != nil {
+		s.cloudwatch.Close()
+	}
 	if s.dynamodb != nil {
 		s.dynamodb.Close()
 	}

@@ -99,6 +99,9 @@ type Shape struct {
 	// of lists and maps, value of numbers.
 	HasMin, HasMax bool
 	Min, Max       int64
+	// KeepMax is the service's own limit of a list that has no Max: a codec keeps
+	// one element more at most. 0 is none.
+	KeepMax int64
 	// Pattern is the model's (Java) expression, which a whole string must match.
 	// Where Go's regexp differs, Match is what is compiled instead; a value
 	// that NotMatch matches is invalid (the pattern has a look-ahead).

@@ -138,6 +138,15 @@ func (c *Calls) Unknown(op *api.Op) *api.Error {
 // Serves says whether somebody serves op.
 func (c *Calls) Serves(op *api.Op) bool { return c.ops[op] != nil }
 
+// BodyBytesMax is how large a body of a request for op may be as it is sent; 0 is
+// no limit of the operation's own.
+func (c *Calls) BodyBytesMax(op *api.Op) int64 {
+	if o := c.ops[op]; o != nil {
+		return o.row.BodyBytesMax
+	}
+	return 0
+}
+
 // Do calls op for caller with in, made by op.NewInput, and returns its output.
 // Every error is an *api.Error: those that are ours are logged here, once, and
 // come back as InternalFailure.

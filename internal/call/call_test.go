@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
+	"github.com/rheostream/rheo/internal/api/cloudwatch"
 	"github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/api/kinesis"
+	"github.com/rheostream/rheo/internal/api/sts"
 )
 
 // streams is a service of three operations, each of which does what outcome says.
@@ -268,6 +270,17 @@ func TestDynamoDBRows(t *testing.T) {
 		}
 		if row.Resource == OnTable && op.Input.Member("TableName") < 0 {
 			t.Errorf("%s has no TableName", row.Op)
+		}
+	}
+}
+
+// TestSubsetRows: what the rows of CloudWatch and STS name is in the models.
+func TestSubsetRows(t *testing.T) {
+	for service, rows := range map[*api.Service][]Row{cloudwatch.Service: CloudWatch, sts.Service: STS} {
+		for _, row := range rows {
+			if service.Op(row.Op) == nil {
+				t.Errorf("row for %s of %s, which the model does not have", row.Op, service.Name)
+			}
 		}
 	}
 }

@@ -13,7 +13,10 @@ type Row struct {
 	// in a region, and how many of them for one stream; 0 is no limit of this kind.
 	// Limits on shards and records are the service's own.
 	PerAccount, PerStream float64
-	Event                 Event
+	// BodyBytesMax is the largest body of a request, as it is sent, where AWS has a
+	// limit for the operation; 0 is that of wire.
+	BodyBytesMax int64
+	Event        Event
 }
 
 // A Resource is the kind of thing that an operation's action is allowed on, and

@@ -101,9 +101,10 @@ type stat[T any] struct {
 	of   func(*T) summary
 }
 
-// A summary is what Prometheus scrapes of a metric.
+// A summary is what Prometheus scrapes of a metric, and what CloudWatch is given.
 type summary interface {
 	summary() (sum float64, count int64)
+	drain() Sample
 }
 
 // Stream finds or makes the metrics of a stream.

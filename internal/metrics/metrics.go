@@ -23,16 +23,49 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// A Stat is a metric: a number of samples and their sum. The zero value is ready.
-type Stat struct{ sum, count atomic.Int64 }
+// A Stat is a metric: a number of samples and their sum, and the least and most of
+// those since it was last drained. The zero value is ready.
+type Stat struct {
+	sum, count  atomic.Int64
+	least, most atomic.Uint64 // as rank has them: the largest counts, 0 is none
+
+	drained struct{ sum, count int64 } // what Drain had last time; the registry's draining
+}
 
 // Add counts one sample.
 func (s *Stat) Add(value int64) { s.AddN(value, 1) }
 
-// AddN counts n samples that sum up to sum.
+// AddN counts n samples that sum up to sum. The least and most of them are taken
+// to be their mean, rounded down and up.
 func (s *Stat) AddN(sum, n int64) {
 	s.sum.Add(sum)
 	s.count.Add(n)
+	if n <= 0 {
+		return
+	}
+	low := sum / n
+	if sum%n < 0 {
+		low--
+	}
+	high := low
+	if low*n != sum {
+		high++
+	}
+	raise(&s.most, rank(high))
+	raise(&s.least, ^rank(low))
+}
+
+// rank maps numbers to unsigned ones in the same order.
+func rank(v int64) uint64 { return uint64(v) ^ 1<<63 }
+
+// raise makes a the larger of a and to. Mostly it is already.
+func raise(a *atomic.Uint64, to uint64) {
+	for {
+		have := a.Load()
+		if have >= to || a.CompareAndSwap(have, to) {
+			return
+		}
+	}
 }
 
 // Success counts one sample that is 1 or 0; their average is the rate of success.
@@ -70,6 +103,8 @@ type Registry struct {
 
 	mu      sync.RWMutex
 	streams map[StreamKey]*Stream // under mu
+
+	draining sync.Mutex // one Drain at a time
 }
 
 // New makes an empty registry, which already has the Go runtime's and the process's metrics.

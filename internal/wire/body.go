@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
@@ -24,13 +25,17 @@ const (
 )
 
 var (
-	errTooLarge = &api.Error{Code: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge,
-		Message: "The request body is larger than 16777216 bytes."}
+	errTooLarge = tooLarge(bodyBytesMax)
 	errNoMemory = &api.Error{Code: "ServiceUnavailable", Status: http.StatusServiceUnavailable,
 		Message: "The server is handling as many bytes of requests as it may. Try again."}
 	errTooSlow = &api.Error{Code: "RequestTimeoutException", Status: http.StatusRequestTimeout,
 		Message: "The request body came too slowly."}
 )
+
+func tooLarge(max int64) *api.Error {
+	return &api.Error{Code: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge,
+		Message: "The request body is larger than " + strconv.FormatInt(max, 10) + " bytes."}
+}
 
 // timeBody gives the body its time before anything is decided: net/http reads what
 // is left of a body after a refusal, too, and would wait for it for ever.

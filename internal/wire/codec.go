@@ -66,7 +66,9 @@ func (b *bounds) element() error {
 
 // full says that a list or map has one element more than is valid, so that
 // further ones need not be kept for the constraint to fail.
-func full(s *api.Shape, n int) bool { return s.HasMax && int64(n) > s.Max }
+func full(s *api.Shape, n int) bool {
+	return s.HasMax && int64(n) > s.Max || s.KeepMax > 0 && int64(n) > s.KeepMax
+}
 
 func serialization(format string, args ...any) error {
 	return api.Errorf("SerializationException", format, args...)

@@ -131,6 +131,10 @@ func (x *exchange) serve() error {
 	if err := x.verify(&claim); err != nil {
 		return err
 	}
+	sent := int64(len(*x.body))
+	if err := x.inflate(); err != nil {
+		return err
+	}
 	op := x.route.op
 	if op == nil {
 		if op, err = formOp(x.route.service, x.r, *x.body); err != nil {
@@ -141,7 +145,10 @@ func (x *exchange) serve() error {
 	if !x.Calls.Serves(op) { // before its input is found wanting
 		return x.Calls.Unknown(op)
 	}
-	if n := valueBytes(op.Service, *x.body); n > 0 {
+	if max := x.Calls.BodyBytesMax(op); max > 0 && sent > max {
+		return tooLarge(max)
+	}
+	if n := valueBytes(op.Service, *x.body) + formBytes(x.route.codec, *x.body, x.r.URL.RawQuery); n > 0 {
 		if err := x.reserve(n); err != nil {
 			return err
 		}

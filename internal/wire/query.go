@@ -3,7 +3,6 @@ package wire
 import (
 	"encoding/xml"
 	"net/http"
-	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -20,24 +19,27 @@ const queryType = "text/xml"
 
 // Decode implements [Codec].
 func (Query) Decode(op *api.Op, r *http.Request, body []byte, in any) error {
-	form, err := url.ParseQuery(strings.ReplaceAll(string(body), ";", "%3B"))
-	if err != nil {
-		return api.Errorf("MalformedQueryString", "The query string contains a syntax error")
-	}
-	for name, values := range r.URL.Query() { // a GET has it all here
-		if _, ok := form[name]; !ok {
-			form[name] = values
+	root, nodes := &formNode{}, 0
+	var failed error
+	put := func(name, text string) bool {
+		if name == "" || name == "Action" || name == "Version" {
+			return true
 		}
+		made, ok := root.put(name, text)
+		switch nodes += made; {
+		case !ok:
+			failed = serialization("Request is nested too deeply")
+		case nodes > maxElements:
+			failed = serialization("Request has too many elements")
+		}
+		return failed == nil
 	}
-	if len(form) > maxElements {
-		return serialization("Request has too many elements")
-	}
-	root := &formNode{}
-	for name, values := range form {
-		if name != "" && name != "Action" && name != "Version" && len(values) > 0 {
-			if !root.put(name, values[0]) {
-				return serialization("Request is nested too deeply")
-			}
+	for _, form := range []string{string(body), r.URL.RawQuery} { // a GET has it all in the latter
+		if !formParams(form, put) {
+			return api.Errorf("MalformedQueryString", "The query string contains a syntax error")
+		}
+		if failed != nil {
+			return failed
 		}
 	}
 	return root.structure(op.Input, reflect.ValueOf(in).Elem())
@@ -50,10 +52,12 @@ type formNode struct {
 	children map[string]*formNode
 }
 
-func (n *formNode) put(name, text string) bool {
+// put puts a parameter into the tree. The first of a name counts. It returns how
+// many nodes it made, and false if the name has too many dots.
+func (n *formNode) put(name, text string) (made int, ok bool) {
 	for depth := 0; ; depth++ {
 		if depth > 2*maxDepth {
-			return false
+			return made, false
 		}
 		first, rest, more := strings.Cut(name, ".")
 		if n.children == nil {
@@ -63,10 +67,13 @@ func (n *formNode) put(name, text string) bool {
 		if child == nil {
 			child = &formNode{}
 			n.children[first] = child
+			made++
 		}
 		if n = child; !more {
-			n.text, n.set = text, true
-			return true
+			if !n.set {
+				n.text, n.set = text, true
+			}
+			return made, true
 		}
 		name = rest
 	}

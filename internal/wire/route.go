@@ -3,7 +3,6 @@ package wire
 import (
 	"mime"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -126,9 +125,9 @@ func (rt *router) byRPCPath(r *http.Request, service, operation string) (route, 
 
 // formOp finds the operation that a form names, once the body may be read.
 func formOp(s *api.Service, r *http.Request, body []byte) (*api.Op, error) {
-	action, version := r.URL.Query().Get("Action"), r.URL.Query().Get("Version")
-	if form, err := url.ParseQuery(string(body)); err == nil && form.Has("Action") {
-		action, version = form.Get("Action"), form.Get("Version")
+	action, version := formAction(string(body))
+	if action == "" {
+		action, version = formAction(r.URL.RawQuery)
 	}
 	if action == "" {
 		return nil, api.Errorf("MissingAction", "The request must contain the parameter Action.")

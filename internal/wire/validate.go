@@ -15,7 +15,7 @@ import (
 const maxViolations = 10
 
 // Validate checks an input against the constraints of its model. The error is a
-// ValidationException (a ValidationError of query services) in AWS's words.
+// ValidationException (a ValidationError of services that are, or were, spoken to in query) in AWS's words.
 func Validate(op *api.Op, in any) error {
 	c := checker{}
 	c.structure(op.Input, reflect.ValueOf(in).Elem())
@@ -23,7 +23,7 @@ func Validate(op *api.Op, in any) error {
 		return nil
 	}
 	code, s := "ValidationException", ""
-	if op.Service.Protocols[0] == api.Query {
+	if slices.Contains(op.Service.Protocols, api.Query) {
 		code = "ValidationError"
 	}
 	if len(c.found) > 1 {

@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from metrics import metrics
 from tables import tables
 
 STREAM = "interop-boto3"
@@ -323,3 +324,4 @@ reshard()
 errors()
 delete()
 tables()
+metrics()

@@ -40,6 +40,7 @@ func main() {
 	s.errors(ctx)
 	s.delete(ctx)
 	tables(ctx, cfg)
+	measure(ctx, cfg)
 
 	want := "HTTP/1.1"
 	if strings.HasPrefix(os.Getenv("AWS_ENDPOINT_URL"), "https:") {

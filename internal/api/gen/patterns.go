@@ -37,6 +37,13 @@ var ignored = map[string][]string{
 	"kinesis": {"StreamId"},
 }
 
+// Lists whose limit is in AWS's documentation and not in the model, by package.
+// The service refuses those that are longer, in its own words; a codec need not
+// keep more of them than it takes to see that.
+var keeps = map[string]map[string]int64{
+	"cloudwatch": {"MetricData": 1000, "EntityMetricDataList": 2, "MetricDataQueries": 500, "Values": 150, "Counts": 150},
+}
+
 var (
 	surrogates = strings.NewReplacer(`\uD800\uDC00-\uDBFF\uDFFF`, `\x{10000}-\x{10FFFF}`)
 	unicode    = regexp.MustCompile(`\\u([0-9A-Fa-f]{4})`)

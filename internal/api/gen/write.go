@@ -200,6 +200,9 @@ func shapeLiteral(src *source, m *Model, s *Shape) string {
 			l.raw(b.name, strconv.FormatInt(int64(*b.value), 10))
 		}
 	}
+	if n := keeps[m.pkg][s.name]; n > 0 {
+		l.raw("KeepMax", strconv.FormatInt(n, 10))
+	}
 	if s.Type == "string" && s.Pattern != "" && !free {
 		match, not, err := translate(s.Pattern)
 		if err != nil {
