@@ -78,8 +78,8 @@ func (r *run) do(ctx context.Context, scenario string) (err error) {
 	if play == nil || len(r.argv) == 0 || r.client == "" {
 		return fmt.Errorf("usage: workers -client name -scenario failover|restart [flags] -- command of a worker")
 	}
-	if r.tolerated, err = javalog.ParseList(tolerated); err != nil {
-		return fmt.Errorf("tolerated.txt: %w", err)
+	if r.tolerated, err = parseTolerated(); err != nil {
+		return err
 	}
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -166,4 +166,12 @@ func (r *run) events() (all []event) {
 		all = append(all, w.events...)
 	}
 	return all
+}
+
+func parseTolerated() (javalog.List, error) {
+	list, err := javalog.ParseList(tolerated)
+	if err != nil {
+		return nil, fmt.Errorf("tolerated.txt: %w", err)
+	}
+	return list, nil
 }
