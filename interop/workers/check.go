@@ -168,6 +168,7 @@ func (r *report) record(all map[string]*progress, s *session, e event, newest ma
 	}
 	if last, ok := newest[rec.Key]; ok && rec.Compare(last) < 0 {
 		r.fault("%s: %s %v of key %s came after %v", e.worker, s.ID, e.pos, rec.Key, last)
+		return
 	}
 	newest[rec.Key] = rec.Position
 }

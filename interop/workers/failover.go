@@ -2,23 +2,26 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/rheostream/rheo/interop/contents"
 )
 
-// Lease expiry in the client library, versions 2 and 3, with their defaults: a worker looks at all leases
-// every 2 x (failover time + 25 ms); a lease that has not been renewed between two looks
-// and for longer than the failover time is taken, or given to another worker. So
-// a dead worker's leases move with the second look after its death at the
-// latest. In version 3 only the leader looks. When the leader dies, its lock has to
-// expire first, and the lock has a duration of its own, two minutes, and is tried for
-// every half minute.
+// How leases of a dead worker move, with the defaults of the client library.
+//
+// All leases are looked at every 2 x (failover time + 25 ms). One that has not been renewed
+// between two looks, and for longer than the failover time, is free: the second look
+// after the death finds it at the latest. In version 2 every worker looks, and takes it.
+//
+// In version 3 only the leader looks, and gives it to a worker that counts as alive, as
+// a dead one does until two of its reports are missing: it can be given its own lease
+// again, until the look after that. When the leader dies, its lock has to expire before
+// anybody looks; it is held for two minutes, and tried for every half minute.
 const (
 	failoverTime = 10 * time.Second
 	look         = 2 * (failoverTime + 25*time.Millisecond)
+	reportEvery  = 30 * time.Second
 	leaderLock   = 2*time.Minute + 30*time.Second
 	slack        = 10 * time.Second // two virtual machines on a busy computer
 )
@@ -99,21 +102,17 @@ func (r *run) failover(ctx context.Context) error {
 
 // chooseVictim says whom to kill, and how long its leases may take to move.
 func (r *run) chooseVictim(leader string) (victim string, within time.Duration, err error) {
-	within = 2*look + slack
+	other := map[string]string{"worker-a": "worker-b", "worker-b": "worker-a"}
 	switch {
 	case r.victim == "any":
-		return "worker-b", within, nil
-	case leader == "":
-		return "", 0, errors.New("there is no leader")
-	case (r.victim == "leader") == (leader == "worker-a"):
-		victim = "worker-a"
+		return "worker-b", 2*look + slack, nil
+	case other[leader] == "":
+		return "", 0, fmt.Errorf("the leader is %q, which is no worker", leader)
+	case r.victim == "leader":
+		return leader, leaderLock + 2*look + slack, nil
 	default:
-		victim = "worker-b"
+		return other[leader], 2*reportEvery + look + slack, nil
 	}
-	if r.victim == "leader" {
-		within += leaderLock
-	}
-	return victim, within, nil
 }
 
 // splitOneOf splits a shard that the worker reads.
