@@ -10,6 +10,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicLongArray;
 import software.amazon.kinesis.producer.Attempt;
 import software.amazon.kinesis.producer.KinesisProducer;
@@ -51,6 +52,7 @@ public final class Producer {
         KinesisProducer producer = new KinesisProducer(configuration(options));
         AtomicLongArray acked = new AtomicLongArray(keys);
         AtomicInteger failed = new AtomicInteger();
+        AtomicLong answered = new AtomicLong();
         AtomicBoolean over = new AtomicBoolean();
         if (!options.containsKey("count")) {
             Thread watcher = new Thread(() -> {
@@ -67,7 +69,8 @@ public final class Producer {
             watcher.start();
         }
         long start = System.nanoTime();
-        for (long i = 0; i < count && !over.get(); i++) {
+        long i = 0;
+        for (; i < count && !over.get(); i++) {
             while (producer.getOutstandingRecordsCount() > OUTSTANDING_MOST
                     || rate > 0 && i > (System.nanoTime() - start) / 1e9 * rate) {
                 Thread.sleep(1);
@@ -81,6 +84,7 @@ public final class Producer {
                         @Override
                         public void onSuccess(UserRecordResult result) {
                             acked.incrementAndGet(key);
+                            answered.incrementAndGet();
                         }
 
                         @Override
@@ -88,11 +92,15 @@ public final class Producer {
                             if (failed.incrementAndGet() <= FAILURES_SHOWN) {
                                 System.out.println("failed kpl-" + key + ": " + reason(t));
                             }
+                            answered.incrementAndGet();
                         }
                     },
                     MoreExecutors.directExecutor());
         }
         producer.flushSync();
+        while (answered.get() < i) {
+            Thread.sleep(1); // the last callbacks are on their way
+        }
         producer.destroy();
         for (int key = 0; key < keys; key++) {
             System.out.println("acked kpl-" + key + " " + acked.get(key));
