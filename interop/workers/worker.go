@@ -82,6 +82,7 @@ func (r *run) properties(worker string) string {
 		"regionName = " + os.Getenv("AWS_REGION"),
 		"kinesisEndpoint = " + endpoint,
 		"dynamoDBEndpoint = " + endpoint,
+		"shutdownGraceMillis = 60000", // by default the daemon does not wait for its processors
 		"",
 	}, "\n")
 }
