@@ -65,7 +65,7 @@ func run(ctx context.Context, ca string, count int, argv []string) error {
 	if err := create(ctx, client); err != nil {
 		return err
 	}
-	took, err := produce(ctx, ca, count, argv)
+	took, log, err := produce(ctx, ca, count, argv)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func run(ctx context.Context, ca string, count int, argv []string) error {
 		return err
 	}
 	fmt.Printf("%d user records in %d records of the stream, in %.1f s: %.0f a second\n", count, packed, took.Seconds(), float64(count)/took.Seconds())
-	return nil
+	return checkLog(log)
 }
 
 func create(ctx context.Context, client *kinesis.Client) error {
@@ -101,20 +101,20 @@ func create(ctx context.Context, client *kinesis.Client) error {
 	}
 }
 
-// produce runs the producer to its end.
-func produce(ctx context.Context, ca string, count int, argv []string) (took time.Duration, err error) {
+// produce runs the producer to its end and gives what it logged.
+func produce(ctx context.Context, ca string, count int, argv []string) (took time.Duration, log []byte, err error) {
 	endpoint, err := url.Parse(os.Getenv("AWS_ENDPOINT_URL"))
 	if err != nil {
-		return 0, fmt.Errorf("AWS_ENDPOINT_URL: %w", err)
+		return 0, nil, fmt.Errorf("AWS_ENDPOINT_URL: %w", err)
 	}
 	argv = append(argv, "stream="+stream, "host="+endpoint.Hostname(), "port="+endpoint.Port(), "ca="+ca,
 		fmt.Sprint("keys=", keys), fmt.Sprint("count=", count), fmt.Sprint("size=", sizeBytes))
-	var said, log bytes.Buffer
+	var said, logged bytes.Buffer
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = &said, &log
+	cmd.Stdout, cmd.Stderr = &said, &logged
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("the producer failed: %w\n%s%s", err, said.Bytes(), log.Bytes()[max(0, log.Len()-4000):])
+		return 0, nil, fmt.Errorf("the producer failed: %w\n%s%s", err, said.Bytes(), logged.Bytes()[max(0, logged.Len()-4000):])
 	}
 	took = time.Since(start)
 	acked := 0
@@ -126,9 +126,9 @@ func produce(ctx context.Context, ca string, count int, argv []string) (took tim
 		}
 	}
 	if acked != count {
-		return 0, fmt.Errorf("%d of %d user records were acknowledged", acked, count)
+		return 0, nil, fmt.Errorf("%d of %d user records were acknowledged", acked, count)
 	}
-	return took, checkLog(log.Bytes())
+	return took, logged.Bytes(), nil
 }
 
 // checkLog looks for warnings that workers/tolerated.txt does not expect of the client kpl.
