@@ -46,7 +46,7 @@ const (
 // DynamoDB and balances them in another way.
 const (
 	kcl3 = "3.5.1"
-	kcl2 = "2.7.3"
+	kcl2 = "2.7.2"
 )
 
 var clients = []client{

@@ -75,6 +75,7 @@ type run struct {
 	kinesis     *kinesis.Client
 	dynamodb    *dynamodb.Client
 	workers     []*worker // all that were started
+	logs        []string  // files of others, the producer's
 }
 
 func (r *run) do(ctx context.Context, scenario string) (err error) {
@@ -127,22 +128,26 @@ func (p plainBodies) Do(r *http.Request) (*http.Response, error) {
 func (r *run) checkLogs() error {
 	const shown = 20
 	n := 0
+	logs := r.logs
 	for _, w := range r.workers {
-		f, err := os.Open(w.log)
+		logs = append(logs, w.log)
+	}
+	for _, log := range logs {
+		f, err := os.Open(log)
 		if err != nil {
 			return err
 		}
 		entries, err := javalog.Read(f)
 		f.Close()
 		if err != nil {
-			return fmt.Errorf("cannot read what %s logged: %w", w.name, err)
+			return fmt.Errorf("cannot read %s: %w", log, err)
 		}
 		for _, e := range r.tolerated.Unexpected(r.client, entries) {
 			if n++; n <= shown {
-				fmt.Printf("%s logged %.1500s\n", w.name, e)
+				fmt.Printf("%s: %.1500s\n", filepath.Base(log), e)
 			}
 		}
-		fmt.Printf("%s logged %d entries to %s\n", w.name, len(entries), filepath.Base(w.log))
+		fmt.Printf("%s has %d entries\n", filepath.Base(log), len(entries))
 	}
 	if n > 0 {
 		return fmt.Errorf("%d warnings and errors were logged that tolerated.txt does not expect", n)
