@@ -97,8 +97,7 @@ var clients = []client{
 		}},
 	{name: "kclnode", nightly: true, runs: []mode{plain}, install: installKCLNode,
 		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
-			// This package has version 2 of the client library, which takes credentials by classes of the old SDK.
-			return h.multilang("kclnode", "node "+h.interop("kclnode", "processor.js"), "-credentials", "AWSCredentialsProvider = DefaultAWSCredentialsProviderChain"), nil
+			return h.multilang("kclnode", "node "+h.interop("kclnode", "processor.js")), nil
 		}},
 	{name: "kpl", nightly: true, runs: []mode{tls}, install: buildKPL,
 		command: func(h *house, m mode, d *daemon.Daemon) ([]string, error) {
@@ -196,8 +195,8 @@ func kcl(name, version string) func(*house, mode, *daemon.Daemon) ([]string, err
 }
 
 // multilang runs the multi-language daemon, whose record processors are processes of the given command.
-func (h *house) multilang(name, processor string, flags ...string) []string {
-	argv := []string{h.cache("bin", "interop-workers-"+name), "-client", name, "-scenario", "restart", "-processor", processor}
-	return append(append(append(argv, flags...), "--"), jvm(h.cache(name, "jars", "*"), "software.amazon.kinesis.multilang.MultiLangDaemon",
+func (h *house) multilang(name, processor string) []string {
+	argv := []string{h.cache("bin", "interop-workers-"+name), "-client", name, "-scenario", "restart", "-processor", processor, "--"}
+	return append(argv, jvm(h.cache(name, "jars", "*"), "software.amazon.kinesis.multilang.MultiLangDaemon",
 		"--properties-file", "{properties}", "--log-configuration", h.interop("multilang", "logback.xml"))...)
 }

@@ -46,8 +46,6 @@ func main() {
 	scenario := flag.String("scenario", "failover", "failover or restart")
 	flag.StringVar(&r.client, "client", "", "the client's name in tolerated.txt")
 	flag.StringVar(&r.processor, "processor", "", "command of the record processor, for the multi-language daemon")
-	flag.StringVar(&r.credentials, "credentials", "AwsCredentialsProvider = DefaultCredentialsProvider",
-		"line of the daemon's properties that has it take credentials from the environment")
 	flag.StringVar(&r.victim, "victim", "follower", "which worker is killed: the leader, a follower, or any")
 	flag.StringVar(&r.kpl, "kpl", "", "class path of the producer, to have its traffic too")
 	flag.StringVar(&r.ca, "ca", os.Getenv("AWS_CA_BUNDLE"), "certificate authority that the producer is to trust")
@@ -65,8 +63,8 @@ func main() {
 
 // A run is one scenario.
 type run struct {
-	client, processor, credentials, victim, kpl, ca string
-	argv                                            []string
+	client, processor, victim, kpl, ca string
+	argv                               []string
 
 	tolerated   javalog.List
 	dir         string // of logs, events and properties files

@@ -50,10 +50,10 @@ func (r *run) restart(ctx context.Context) error {
 			}
 			return r.checkpointed(ctx, shards)
 		})
-		fmt.Printf("all delivered and checkpointed after %.1f s\n", took.Seconds())
 		if err != nil {
 			return fmt.Errorf("%w\n%s", err, r.progress(ctx))
 		}
+		fmt.Printf("all delivered and checkpointed after %.1f s\n", took.Seconds())
 		return nil
 	}
 

@@ -77,7 +77,7 @@ func (r *run) properties(worker string) string {
 		"streamName = " + r.stream,
 		"applicationName = " + r.application,
 		"workerId = " + worker,
-		r.credentials,
+		"AwsCredentialsProvider = DefaultCredentialsProvider",
 		"initialPositionInStream = TRIM_HORIZON",
 		"regionName = " + os.Getenv("AWS_REGION"),
 		"kinesisEndpoint = " + endpoint,
