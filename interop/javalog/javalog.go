@@ -9,7 +9,7 @@
 // Expected entries are listed in a file, each with its reason:
 //
 //	# A comment.
-//	kcl3,kcl2 WARN software.amazon.kinesis.Some: regular expression of the message's first line
+//	kcl3,kcl2 WARN software.amazon.kinesis.Some: regular expression of the message, stack trace included
 //	    Why nothing is wrong when this is logged,
 //	    in one indented line or more.
 //
@@ -33,12 +33,6 @@ type Entry struct {
 }
 
 func (e Entry) String() string { return e.Level + " " + e.Logger + ": " + e.Message }
-
-// First is the first line of the message.
-func (e Entry) First() string {
-	first, _, _ := strings.Cut(e.Message, "\n")
-	return first
-}
 
 var entryLine = regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d{3} (TRACE|DEBUG|INFO|WARN|ERROR) +(\S+) - (.*)$`)
 
@@ -66,7 +60,7 @@ func Read(r io.Reader) (entries []Entry, err error) {
 type Rule struct {
 	Clients       []string
 	Level, Logger string
-	Message       *regexp.Regexp // of the first line
+	Message       *regexp.Regexp
 	Reason        string
 }
 
@@ -90,7 +84,7 @@ func ParseList(text string) (list List, err error) {
 			if m == nil {
 				return nil, fmt.Errorf("line %d is not a rule: %s", i+1, line)
 			}
-			message, err := regexp.Compile(m[4])
+			message, err := regexp.Compile("(?m)" + m[4])
 			if err != nil {
 				return nil, fmt.Errorf("line %d: %w", i+1, err)
 			}
@@ -116,5 +110,5 @@ func (l List) Unexpected(client string, entries []Entry) (bad []Entry) {
 }
 
 func (r Rule) expects(client string, e Entry) bool {
-	return slices.Contains(r.Clients, client) && r.Level == e.Level && r.Logger == e.Logger && r.Message.MatchString(e.First())
+	return slices.Contains(r.Clients, client) && r.Level == e.Level && r.Logger == e.Logger && r.Message.MatchString(e.Message)
 }
