@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +42,13 @@ const (
 	javaOldSDK = "2.29.52"
 )
 
+// Versions 2 and 3 of the Kinesis Client Library are both in use; the second keeps more than leases in
+// DynamoDB and balances them in another way.
+const (
+	kcl3 = "3.5.1"
+	kcl2 = "2.7.2"
+)
+
 var clients = []client{
 	{name: "go", runs: []mode{plain, tls}, install: buildGo("golang"),
 		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
@@ -73,11 +82,40 @@ var clients = []client{
 		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
 			return []string{h.cache("bin", "interop-browser"), "-chromium", chromium()}, nil
 		}},
+
+	{name: "kcl3", nightly: true, install: buildKCL("kcl3", kcl3), command: kcl("kcl3", kcl3), runs: []mode{
+		{name: "fan-out, a follower is killed", args: []string{"fanout", "follower"}},
+		{name: "fan-out, the leader is killed", args: []string{"fanout", "leader"}},
+	}},
+	{name: "kcl2", nightly: true, install: buildKCL("kcl2", kcl2), command: kcl("kcl2", kcl2), runs: []mode{
+		{name: "polling", args: []string{"polling", "any"}},
+	}},
+	{name: "kclpy", nightly: true, runs: []mode{plain}, install: installKCLPython,
+		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
+			python := "/usr/bin/env PYTHONPATH=" + h.cache("kclpy", "package") + " " + h.cache("kclpy", "venv", "bin", "python")
+			return h.multilang("kclpy", python+" "+h.interop("kclpy", "processor.py")), nil
+		}},
+	{name: "kclnode", nightly: true, runs: []mode{plain}, install: installKCLNode,
+		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
+			return h.multilang("kclnode", "node "+h.interop("kclnode", "processor.js")), nil
+		}},
+	{name: "kpl", nightly: true, runs: []mode{tls}, install: buildKPL,
+		command: func(h *house, m mode, d *daemon.Daemon) ([]string, error) {
+			ca, err := h.authority(d)
+			if err != nil {
+				return nil, err
+			}
+			classpath, err := h.classpath("kpl")
+			return append([]string{h.cache("bin", "interop-kpl"), "-ca", ca, "--"}, jvm(classpath, "interop.Producer")...), err
+		}},
 }
 
 func (c client) folder() string {
-	if c.name == "go" {
+	switch c.name {
+	case "go":
 		return "golang" // not the tool
+	case "kcl2", "kcl3":
+		return "kcl"
 	}
 	return c.name
 }
@@ -108,4 +146,57 @@ func java(h *house, m mode, d *daemon.Daemon) ([]string, error) {
 		argv = append(argv, "-Djavax.net.ssl.trustStore="+store, "-Djavax.net.ssl.trustStorePassword=changeit")
 	}
 	return append(argv, "-cp", h.cache("java-"+version, "classes")+":"+strings.TrimSpace(string(classpath)), "interop.Main", m.args[1]), nil
+}
+
+// jvm is the command of a small Java virtual machine.
+func jvm(classpath string, command ...string) []string {
+	return append([]string{"java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx384m", "-cp", classpath}, command...)
+}
+
+// classpath of a build by buildMaven: its classes and what they depend on.
+func (h *house) classpath(name string) (string, error) {
+	dependencies, err := os.ReadFile(h.cache(name, "classpath"))
+	return h.cache(name, "classes") + ":" + strings.TrimSpace(string(dependencies)), err
+}
+
+// authority asks the binary for the certificate authority of the server and gives the file that it is in.
+func (h *house) authority(d *daemon.Daemon) (file string, err error) {
+	if d == nil {
+		return "", errors.New("the producer library needs the authority of a server of our own")
+	}
+	data := filepath.Dir(filepath.Dir(d.CA()))
+	pem, err := exec.Command(h.binary, "ca", "--data", data).Output()
+	if err != nil {
+		return "", fmt.Errorf("rheo ca: %w", err)
+	}
+	file = filepath.Join(filepath.Dir(data), "rheo-ca.pem")
+	return file, os.WriteFile(file, pem, 0o644)
+}
+
+// kcl runs two workers of the Kinesis Client Library, with traffic by the producer library too
+// unless kpl is left out by name.
+func kcl(name, version string) func(*house, mode, *daemon.Daemon) ([]string, error) {
+	return func(h *house, m mode, d *daemon.Daemon) ([]string, error) {
+		argv := []string{h.cache("bin", "interop-workers-"+name), "-client", name, "-scenario", "failover", "-victim", m.args[1]}
+		if !h.leftOut("kpl") {
+			ca, err := h.authority(d)
+			if err != nil {
+				return nil, err
+			}
+			classpath, err := h.classpath("kpl")
+			if err != nil {
+				return nil, err
+			}
+			argv = append(argv, "-kpl", classpath, "-ca", ca)
+		}
+		classpath, err := h.classpath("kcl-" + version)
+		return append(append(argv, "--"), jvm(classpath, "interop.Worker", m.args[0])...), err
+	}
+}
+
+// multilang runs the multi-language daemon, whose record processors are processes of the given command.
+func (h *house) multilang(name, processor string) []string {
+	argv := []string{h.cache("bin", "interop-workers-"+name), "-client", name, "-scenario", "restart", "-processor", processor, "--"}
+	return append(argv, jvm(h.cache(name, "jars", "*"), "software.amazon.kinesis.multilang.MultiLangDaemon",
+		"--properties-file", "{properties}", "--log-configuration", h.interop("multilang", "logback.xml"))...)
 }

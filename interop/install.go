@@ -149,9 +149,11 @@ func buildRust(ctx context.Context, h *house) error {
 }
 
 func buildGo(folder string) func(context.Context, *house) error {
-	return func(ctx context.Context, h *house) error {
-		return do(ctx, filepath.Join(h.root, "interop"), "go", "build", "-o", h.cache("bin", "interop-"+folder), "./"+folder)
-	}
+	return func(ctx context.Context, h *house) error { return h.goBuild(ctx, folder, "interop-"+folder) }
+}
+
+func (h *house) goBuild(ctx context.Context, folder, binary string) error {
+	return do(ctx, h.interop(), "go", "build", "-o", h.cache("bin", binary), "./"+folder)
 }
 
 func buildBrowser(ctx context.Context, h *house) error {
@@ -171,4 +173,123 @@ func chromium() string {
 		}
 	}
 	return ""
+}
+
+// mavenLock keeps builds apart that have a part in common: the producer library, and the local repository.
+var mavenLock sync.Mutex
+
+// buildMaven compiles the Java in a folder into the cache and notes what it depends on.
+func (h *house) buildMaven(ctx context.Context, folder, name string, properties ...string) error {
+	if err := needs(ctx, "javac", "mvn"); err != nil {
+		return err
+	}
+	mavenLock.Lock()
+	defer mavenLock.Unlock()
+	return h.once(name, []string{folder + "/pom.xml", folder + "/src"}, func() error {
+		args := append([]string{"-q", "-B", "-Dbuild.dir=" + h.cache(name), "-Dmdep.outputFile=" + h.cache(name, "classpath")}, properties...)
+		return do(ctx, h.interop(folder), "mvn", append(args, "clean", "compile", "dependency:build-classpath")...)
+	})
+}
+
+func buildKPL(ctx context.Context, h *house) error {
+	if err := h.buildMaven(ctx, "kpl", "kpl"); err != nil {
+		return err
+	}
+	return h.goBuild(ctx, "kpl", "interop-kpl")
+}
+
+func buildKCL(name, version string) func(context.Context, *house) error {
+	return func(ctx context.Context, h *house) error {
+		if !h.leftOut("kpl") {
+			if err := h.buildMaven(ctx, "kpl", "kpl"); err != nil {
+				return err
+			}
+		}
+		if err := h.buildMaven(ctx, "kcl", "kcl-"+version, "-Dkcl.version="+version); err != nil {
+			return err
+		}
+		return h.goBuild(ctx, "workers", "interop-workers-"+name)
+	}
+}
+
+// installKCLPython unpacks the package, whose installation would fetch JARs in a way of its own, and has Maven fetch those.
+func installKCLPython(ctx context.Context, h *house) error {
+	if err := needs(ctx, "python3"); err != nil {
+		return err
+	}
+	dir := h.cache("kclpy")
+	err := h.once("kclpy", []string{"kclpy/requirements.txt"}, func() error {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+		if err := do(ctx, h.root, "python3", "-m", "venv", filepath.Join(dir, "venv")); err != nil {
+			return err
+		}
+		if err := do(ctx, h.interop("kclpy"), filepath.Join(dir, "venv", "bin", "pip"), "download", "-q", "--disable-pip-version-check",
+			"--no-deps", "--no-binary", "amazon-kclpy", "-d", dir, "-r", "requirements.txt"); err != nil {
+			return err
+		}
+		archives, err := filepath.Glob(filepath.Join(dir, "amazon*.tar.gz"))
+		if err != nil || len(archives) != 1 {
+			return fmt.Errorf("pip fetched %q (%v), want one archive", archives, err)
+		}
+		if err := do(ctx, dir, "tar", "-xzf", archives[0]); err != nil {
+			return err
+		}
+		if err := os.Rename(strings.TrimSuffix(archives[0], ".tar.gz"), filepath.Join(dir, "package")); err != nil {
+			return err
+		}
+		return h.daemonJars(ctx, "kclpy", filepath.Join(dir, "package", "pom.xml"))
+	})
+	if err != nil {
+		return err
+	}
+	return h.goBuild(ctx, "workers", "interop-workers-kclpy")
+}
+
+func installKCLNode(ctx context.Context, h *house) error {
+	if err := needs(ctx, "node", "npm"); err != nil {
+		return err
+	}
+	err := h.once("kclnode", []string{"kclnode/package-lock.json"}, func() error {
+		if err := do(ctx, h.interop("kclnode"), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"); err != nil {
+			return err
+		}
+		return h.daemonJars(ctx, "kclnode", h.interop("kclnode", "node_modules", "aws-kcl", "pom.xml"))
+	})
+	if err != nil {
+		return err
+	}
+	return h.goBuild(ctx, "workers", "interop-workers-kclnode")
+}
+
+// daemonJars fetches the JARs of the multi-language daemon that a package names in a pom of its own, exactly those,
+// as the package's own script would.
+func (h *house) daemonJars(ctx context.Context, name, pom string) error {
+	if err := needs(ctx, "javac", "mvn"); err != nil {
+		return err
+	}
+	mavenLock.Lock()
+	defer mavenLock.Unlock()
+	b, err := os.ReadFile(pom)
+	if err != nil {
+		return err
+	}
+	const version = "<modelVersion>4.0.0</modelVersion>"
+	text := string(b)
+	if strings.Count(text, version) == 1 { // it is a bare list, without coordinates
+		text = strings.Replace(text, version, version+"<groupId>com.rheostream</groupId><artifactId>interop-"+name+"</artifactId><version>1</version>", 1)
+	}
+	if err := os.MkdirAll(h.cache(name), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(h.cache(name, "pom.xml"), []byte(text), 0o644); err != nil {
+		return err
+	}
+	jars := h.cache(name, "jars")
+	if err := os.RemoveAll(jars); err != nil {
+		return err
+	}
+	return do(ctx, h.cache(name), "mvn", "-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies",
+		"-DexcludeTransitive=true", "-DoutputDirectory="+jars)
 }

@@ -50,7 +50,7 @@ func run(ctx context.Context, names, skip []string, verbose bool, endpoint, bina
 	if err != nil {
 		return err
 	}
-	h := &house{root: filepath.Dir(wd), binary: binary, endpoint: endpoint, verbose: verbose}
+	h := &house{root: filepath.Dir(wd), binary: binary, endpoint: endpoint, verbose: verbose, skip: skip}
 	for _, name := range slices.Concat(names, skip) {
 		if name != "" && !slices.ContainsFunc(clients, func(c client) bool { return c.name == name }) {
 			return fmt.Errorf("no client %q; there are %s", name, clientNames())
@@ -104,6 +104,14 @@ type house struct {
 	binary   string
 	endpoint string // of somebody else's server
 	verbose  bool
+	skip     []string // clients that are left out by name
+}
+
+func (h *house) leftOut(name string) bool { return slices.Contains(h.skip, name) }
+
+// interop is a path in the folder of this module.
+func (h *house) interop(elem ...string) string {
+	return filepath.Join(append([]string{h.root, "interop"}, elem...)...)
 }
 
 func (h *house) cache(elem ...string) string {
