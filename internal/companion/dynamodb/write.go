@@ -108,15 +108,12 @@ func (s *Service) evaluate(st *state, w *itemWrite) (out written, err error) {
 
 // updated is the item that an update makes of old; nil if it makes none.
 func (t *table) updated(w *itemWrite, old item.Item) (item.Item, error) {
-	if old == nil && w.update.OnlyDeletes() {
-		return nil, nil
-	}
 	from := old
 	if from == nil {
 		from = w.key
 	}
 	it, err := w.update.Apply(from)
-	if err != nil {
+	if err != nil || old == nil && w.update.OnlyDeletes() {
 		return nil, err
 	}
 	if err := t.doc.checkIndexKeys(it); err != nil {
@@ -124,7 +121,7 @@ func (t *table) updated(w *itemWrite, old item.Item) (item.Item, error) {
 	}
 	for _, path := range w.update.Paths() {
 		if it[path[0].Name].Depth() > item.DepthMax {
-			return nil, validation("Nesting Levels have exceeded supported limits")
+			return nil, validation("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
 		}
 	}
 	if it.Size() > item.BytesMax {

@@ -20,10 +20,13 @@ func (p *Params) checkCondition(root *node) error {
 		func() error { return root.walk(checkParens) },
 		func() error {
 			return root.walk(func(n *node) error {
-				if _, known := operandsOf[n.text]; n.op == opCall && !known {
-					return fmt.Errorf("Invalid function name; function: %s", n.text)
+				if _, known := operandsOf[n.text]; n.op != opCall || known {
+					return nil
 				}
-				return nil
+				if isUpdateFunction(n.text) {
+					return fmt.Errorf("The function is not allowed in a condition expression; function: %s", n.text)
+				}
+				return fmt.Errorf("Invalid function name; function: %s", n.text)
 			})
 		},
 		func() error { return root.checkUse(true) },
@@ -115,7 +118,12 @@ func checkOperands(n *node) error {
 				}
 			}
 		}
+	case opIn:
+		return checkDistinct(n)
 	case opBetween:
+		if err := checkDistinct(n); err != nil {
+			return err
+		}
 		return checkBetween(n.args[1], n.args[2])
 	case opCall:
 		return checkFunction(n)
@@ -124,9 +132,11 @@ func checkOperands(n *node) error {
 }
 
 func checkDistinct(n *node) error {
-	a, b := n.args[0], n.args[1]
-	if a.op == opPath && b.op == opPath && slices.Equal(a.path, b.path) {
-		return fmt.Errorf("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s", n.text, a.path)
+	first := n.args[0]
+	for _, a := range n.args[1:] {
+		if first.op == opPath && a.op == opPath && slices.Equal(first.path, a.path) {
+			return fmt.Errorf("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s", n.text, first.path)
+		}
 	}
 	return nil
 }
