@@ -112,11 +112,7 @@ func checkOperands(n *node) error {
 			return err
 		}
 		if n.text != "=" && n.text != "<>" {
-			for _, a := range n.args {
-				if t := a.literal(); t != item.None && t != item.S && t != item.N && t != item.B {
-					return wrongType(n.text, t)
-				}
-			}
+			return checkScalar(n)
 		}
 	case opIn:
 		return checkDistinct(n)
@@ -124,9 +120,22 @@ func checkOperands(n *node) error {
 		if err := checkDistinct(n); err != nil {
 			return err
 		}
-		return checkBetween(n.args[1], n.args[2])
+		if err := checkBetween(n.args[1], n.args[2]); err != nil {
+			return err
+		}
+		return checkScalar(n)
 	case opCall:
 		return checkFunction(n)
+	}
+	return nil
+}
+
+// checkScalar: what is ordered is a string, a number or binary.
+func checkScalar(n *node) error {
+	for _, a := range n.args {
+		if t := a.literal(); t != item.None && t != item.S && t != item.N && t != item.B {
+			return wrongType(n.text, t)
+		}
 	}
 	return nil
 }
@@ -149,10 +158,7 @@ func checkBetween(low, high *node) error {
 	if low.value.Type != high.value.Type {
 		return errors.New("The BETWEEN operator requires same data type for lower and upper bounds; " + bounds)
 	}
-	order, ok := item.Compare(low.value, high.value)
-	if !ok {
-		return wrongType("BETWEEN", low.value.Type)
-	}
+	order, _ := item.Compare(low.value, high.value)
 	if order > 0 {
 		return errors.New("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; " + bounds)
 	}

@@ -153,6 +153,8 @@ func TestConditionMistakes(t *testing.T) {
 		"a" + strings.Repeat(".a", 32) + " = :1": `The document path has too many nesting levels; nesting levels: 33`,
 		"a[00] = :1":                             `Syntax error; token: "0", near: "00]"`,
 		"a BETWEEN :1 AND a":                     `The first operand must be distinct from the remaining operands for this operator or function; operator: BETWEEN, first operand: [a]`,
+		"a BETWEEN b AND :ss":                    `Incorrect operand type for operator or function; operator or function: BETWEEN, operand type: SS`,
+		":ss BETWEEN a AND b":                    `Incorrect operand type for operator or function; operator or function: BETWEEN, operand type: SS`,
 		"a IN (:1, a)":                           `The first operand must be distinct from the remaining operands for this operator or function; operator: IN, first operand: [a]`,
 		"size(a)":                                `The function is not allowed to be used this way in an expression; function: size`,
 		"a = :1 AND size(a)":                     `The function is not allowed to be used this way in an expression; function: size`,

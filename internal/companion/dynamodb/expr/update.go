@@ -235,7 +235,7 @@ func checkUpdateFunction(n *node) error {
 			if n.args[0].op != opPath {
 				return pathRequired(n.text)
 			}
-			return nil
+			return checkDistinct(n)
 		}
 		for _, a := range n.args {
 			if t := a.literal(); t != item.None && t != item.L {

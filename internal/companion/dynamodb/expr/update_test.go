@@ -110,6 +110,7 @@ func TestUpdateMistakes(t *testing.T) {
 		"SET a = :x + :1":               in + `Incorrect operand type for operator or function; operator or function: +, operand type: S`,
 		"SET a = list_append(:1, :l)":   in + `Incorrect operand type for operator or function; operator or function: list_append, operand type: N`,
 		"SET a = if_not_exists(:1, :1)": in + `Operator or function requires a document path; operator or function: if_not_exists`,
+		"SET a = if_not_exists(b, b)":   in + `The first operand must be distinct from the remaining operands for this operator or function; operator: if_not_exists, first operand: [b]`,
 		"SET a = list_append(:l)":       in + `Incorrect number of operands for operator or function; operator or function: list_append, number of operands: 1`,
 		// With an item.
 		"SET a = absent":             `The provided expression refers to an attribute that does not exist in the item`,
