@@ -74,6 +74,12 @@ var clients = []client{
 		{name: "async, https with prior knowledge", tls: true, args: []string{javaSDK, "async-assume"}},
 		{name: "async, https, SDK without ALPN", tls: true, args: []string{javaOldSDK, "async"}},
 	}},
+	{name: "dynamodb-oracles", runs: []mode{plain}, install: installOracles,
+		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
+			jars := h.cache("oracles", "jars")
+			return []string{h.cache("bin", "interop-oracles"), "-dynalite", h.interop("oracles", "node_modules", "dynalite", "cli.js"),
+				"-local", filepath.Join(jars, "*"), "-libraries", jars}, nil
+		}},
 	{name: "rust", nightly: true, runs: []mode{plain, tls}, install: buildRust,
 		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
 			return []string{h.cache("rust", "debug", "rheo-interop")}, nil
@@ -116,6 +122,8 @@ func (c client) folder() string {
 		return "golang" // not the tool
 	case "kcl2", "kcl3":
 		return "kcl"
+	case "dynamodb-oracles":
+		return "oracles"
 	}
 	return c.name
 }
