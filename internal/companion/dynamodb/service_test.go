@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/rheostream/rheo/internal/api"
 	"github.com/rheostream/rheo/internal/companion/dynamodb"
+	"github.com/rheostream/rheo/internal/metrics"
 	"github.com/rheostream/rheo/internal/shardlog"
 )
 
@@ -430,4 +433,50 @@ func TestValuesOfAnItem(t *testing.T) {
 	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "a"}, "l": `+list(19_999)+`}}`, "ValidationException: The item has 20001 values")
 	ts.want("UpdateItem", `{"TableName": "leases", "Key": {"k": {"S": "a"}}, "UpdateExpression": "SET l = list_append(l, :l)", "ExpressionAttributeValues": {":l": `+list(1)+`}}`,
 		"ValidationException: The item has 20001 values")
+}
+
+// TestBudgetCountsIndexes: an item that gets no larger may have more entries in
+// indexes, and those more bytes.
+func TestBudgetCountsIndexes(t *testing.T) {
+	registry := metrics.New()
+	const budget = 128 << 10
+	ts := newTables(t, func(c *dynamodb.Config) { c.MemoryBytes, c.Metrics = budget, registry })
+	const indexes = 20
+	list := make([]string, indexes)
+	for i := range list {
+		list[i] = fmt.Sprintf(`{"IndexName": "by%d", "Projection": {"ProjectionType": "ALL"}, "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}]}`, i)
+	}
+	ts.call("CreateTable", `{"TableName": "leases", "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}, {"AttributeName": "g", "AttributeType": "S"}],
+		"KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}], "GlobalSecondaryIndexes": [`+strings.Join(list, ", ")+`]}`)
+	long := strings.Repeat("x", 2000)
+	for i := range 10 {
+		ts.call("PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "z": {"S": %q}}}`, i, long))
+	}
+	refused := 0
+	for i := range 10 {
+		out := ts.do(t.Context(), "UpdateItem", fmt.Sprintf(`{"TableName": "leases", "Key": {"k": {"S": "k%d"}}, "UpdateExpression": "SET g = z REMOVE z"}`, i))
+		if strings.HasPrefix(out, "LimitExceededException: The memory for tables") {
+			refused++
+		} else if out != "{}" {
+			t.Fatal(out)
+		}
+	}
+	page := httptest.NewRecorder()
+	registry.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	_, value, _ := strings.Cut(page.Body.String(), "\nrheo_dynamodb_memory_bytes ")
+	if used, err := strconv.ParseFloat(strings.TrimSpace(strings.SplitN(value, "\n", 2)[0]), 64); err != nil || used > budget {
+		t.Errorf("%v of %d bytes are used (%v), %d updates were refused", used, budget, err, refused)
+	}
+	if refused == 0 || refused == 10 {
+		t.Errorf("%d of 10 updates that add 40 KB of entries were refused", refused)
+	}
+
+	// An index is refused, too, that has more entries than there is room for.
+	ts.call("DeleteTable", `{"TableName": "leases"}`)
+	ts.call("CreateTable", createLeases)
+	for i := range 40 {
+		ts.call("PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "g": {"S": %q}}}`, i, long))
+	}
+	ts.want("UpdateTable", `{"TableName": "leases", "AttributeDefinitions": [{"AttributeName": "g", "AttributeType": "S"}], "GlobalSecondaryIndexUpdates": [{"Create": {"IndexName": "byG",
+		"Projection": {"ProjectionType": "ALL"}, "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}]}}]}`, "LimitExceededException: The memory for tables")
 }

@@ -79,7 +79,8 @@ func (s *Service) evaluate(st *state, w *itemWrite) (out written, err error) {
 	if !w.condition.Match(old) {
 		return out, errCondition
 	}
-	out.step = step{kind: w.kind, table: w.table, id: t.doc.ID, key: out.key, version: r.version, costs: -itemCost(out.key, r)}
+	out.step = step{kind: w.kind, table: w.table, id: t.doc.ID, key: out.key, version: r.version,
+		costs: -itemCost(out.key, r) - t.doc.entriesCost(out.key, old)}
 	switch {
 	case w.kind == checkItem:
 		out.new, out.step.costs = old, 0
@@ -99,10 +100,7 @@ func (s *Service) evaluate(st *state, w *itemWrite) (out written, err error) {
 		out.new = w.item
 	}
 	out.step.stored = string(out.new.Append(nil))
-	out.step.costs += itemCost(out.key, row{version: 1, stored: out.step.stored})
-	if old == nil {
-		out.step.costs += int64(len(t.doc.Indexes) * (2*len(out.key) + entryCost))
-	}
+	out.step.costs += itemCost(out.key, row{version: 1, stored: out.step.stored}) + t.doc.entriesCost(out.key, out.new)
 	return out, nil
 }
 
