@@ -53,7 +53,7 @@ func main() {
 	flag.Int64Var(&b.killBytes, "kill", 1<<30, "bytes of journal when rheo is killed")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds")
 	rowPattern := flag.String("rows", ".", "pattern of the rows to run")
-	servers := flag.String("servers", "limit,rheo,kinesis-mock,kinesalite", "servers to run")
+	servers := flag.String("servers", "limit,rheo,kinesis-mock,kinesalite,dynamodb-local", "servers to run")
 	flag.Parse()
 	b.servers = map[kind]bool{}
 	for s := range strings.SplitSeq(*servers, ",") {
@@ -97,7 +97,7 @@ func (b *bench) run(out string, chosen *regexp.Regexp) error {
 			if !chosen.MatchString(row.name) {
 				continue
 			}
-			for _, k := range append([]kind{limit, rheo}, peers...) {
+			for _, k := range append([]kind{limit, rheo, dynamoDBLocal}, peers...) {
 				if b.servers[k] {
 					b.runOne(row, k, round)
 				}

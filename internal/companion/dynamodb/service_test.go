@@ -420,6 +420,19 @@ func TestAnswersAreBounded(t *testing.T) {
 	memory.left = 1000
 	ts.want("GetItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}}`, "ThrottlingException: The server is answering as many bytes as it may.")
 	ts.want("Scan", `{"TableName": "leases"}`, "ThrottlingException: The server is answering as many bytes as it may.")
+	// What a write would show has to have room before it is made.
+	const busy = "ThrottlingException: The server is answering as many bytes as it may."
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "k1"}}, "ReturnValues": "ALL_OLD"}`, busy)
+	ts.want("DeleteItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "ReturnValues": "ALL_OLD"}`, busy)
+	ts.want("UpdateItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "UpdateExpression": "REMOVE v", "ReturnValues": "UPDATED_OLD"}`, busy)
+	ts.want("DeleteItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "ConditionExpression": "attribute_not_exists(k)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}`, busy)
+	ts.want("TransactWriteItems", `{"TransactItems": [{"Delete": {"TableName": "leases", "Key": {"k": {"S": "k1"}}, "ConditionExpression": "attribute_not_exists(k)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}}]}`, busy)
+	ts.want("DeleteItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "ConditionExpression": "attribute_exists(v)"}`, "{}")
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "k1"}, "v": {"S": "short"}}}`, "{}")
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "k1"}}, "ReturnValues": "ALL_OLD"}`, `{"Attributes":{"k":{"S":"k1"},"v":{"S":"short"}}}`)
+	if memory.left != 1000 {
+		t.Errorf("%d of 1000 bytes are left", memory.left)
+	}
 	ts.want("Scan", `{"TableName": "leases", "Select": "COUNT"}`, `{"Count":40,"ScannedCount":40}`)
 	memory.left = all
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	api "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/companion/dynamodb/expr"
 	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
 )
@@ -16,6 +17,7 @@ type itemWrite struct {
 	key    item.Item    // of the others, and of updates
 	update *expr.Update // of updates, which are putItem with a key
 	writeCondition
+	returns api.ReturnValue
 }
 
 func (w *itemWrite) isUpdate() bool { return w.kind == putItem && w.key != nil }
@@ -25,6 +27,7 @@ type written struct {
 	table    *table
 	key      string
 	old, new item.Item // nil if there was, or will be, none
+	shown    item.Item // what of it the answer shows; nil: nothing
 	step     step
 	nothing  bool // there is nothing to write
 }
@@ -149,17 +152,46 @@ func (s *Service) writeItem(ctx context.Context, w *itemWrite) (out written, err
 	if err != nil {
 		return out, err
 	}
+	a := s.newAnswer()
+	defer a.sent(ctx)
 	err = s.decide(ctx, []string{latch}, func(st *state) (txn, error) {
-		if out, err = s.evaluate(st, w); err != nil {
-			return nil, err
+		a.release() // what was taken when it was decided before
+		out, err = s.evaluate(st, w)
+		if errors.Is(err, errCondition) && w.show {
+			out.shown = out.old
+		} else if err == nil {
+			out.shown = w.shows(&out)
 		}
-		if out.nothing {
+		switch {
+		case !a.take(out.shown): // better now than when it is written
+			return nil, errNoRoom()
+		case err != nil:
+			return nil, err
+		case out.nothing:
 			return nil, nil
 		}
 		return txn{out.step}, nil
 	})
 	if errors.Is(err, errCondition) {
-		err = conditionFailed(out.old, w.show)
+		err = conditionFailed(out.shown)
 	}
 	return out, err
+}
+
+// shows is what the answer shows of a write, by its ReturnValues; nil if nothing.
+func (w *itemWrite) shows(out *written) (it item.Item) {
+	switch w.returns {
+	case api.ReturnValueAllOld:
+		it = out.old
+	case api.ReturnValueAllNew:
+		it = out.new
+	case api.ReturnValueUpdatedOld:
+		it = expr.Project(w.update.Paths()).Of(out.old)
+	case api.ReturnValueUpdatedNew:
+		it = expr.Project(w.update.Paths()).Of(out.new)
+	}
+	if len(it) == 0 {
+		return nil
+	}
+	return it
 }
