@@ -22,7 +22,7 @@ const (
 	kinesisMock kind = "kinesis-mock" // keeps data in memory
 	kinesalite  kind = "kinesalite"   // keeps data in LevelDB, unsynced
 
-	dynamoDBLocal kind = "dynamodb-local" // keeps tables in SQLite; in the rows of leases alone
+	dynamoDBLocal kind = "dynamodb-local" // keeps tables in SQLite, synced; in the rows of leases alone
 )
 
 var peers = []kind{kinesisMock, kinesalite}
