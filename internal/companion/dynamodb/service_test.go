@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -448,6 +449,63 @@ func TestValuesOfAnItem(t *testing.T) {
 		"ValidationException: The item has 20001 values")
 }
 
+// memoryOf is what the tables take by their own count.
+func memoryOf(t testing.TB, registry *metrics.Registry) float64 {
+	t.Helper()
+	page := httptest.NewRecorder()
+	registry.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	_, value, _ := strings.Cut(page.Body.String(), "\nrheo_dynamodb_memory_bytes ")
+	bytes, err := strconv.ParseFloat(strings.TrimSpace(strings.SplitN(value, "\n", 2)[0]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes
+}
+
+// TestMemoryIsCountedAlike: what tables take is the same whether counted write by
+// write or all at once from a snapshot, and nothing when all is gone.
+func TestMemoryIsCountedAlike(t *testing.T) {
+	registry := metrics.New()
+	ts := newTables(t, func(c *dynamodb.Config) { c.Metrics = registry })
+	empty := memoryOf(t, registry)
+	ts.call("CreateTable", `{"TableName": "leases", "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}, {"AttributeName": "g", "AttributeType": "N"}],
+		"KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}], "GlobalSecondaryIndexes": [{"IndexName": "byG", "Projection": {"ProjectionType": "ALL"}, "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}]}]}`)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range 300 {
+		k := rng.IntN(20)
+		switch rng.IntN(5) {
+		case 0:
+			ts.call("PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "v": {"S": "%s"}}}`, k, strings.Repeat("x", rng.IntN(1000))))
+		case 1:
+			ts.call("UpdateItem", fmt.Sprintf(`{"TableName": "leases", "Key": {"k": {"S": "k%d"}}, "UpdateExpression": "SET g = :g", "ExpressionAttributeValues": {":g": {"N": "%de%d"}}}`, k, 1+rng.IntN(9), rng.IntN(100)))
+		case 2:
+			ts.call("UpdateItem", fmt.Sprintf(`{"TableName": "leases", "Key": {"k": {"S": "k%d"}}, "UpdateExpression": "REMOVE g"}`, k))
+		case 3:
+			ts.call("DeleteItem", fmt.Sprintf(`{"TableName": "leases", "Key": {"k": {"S": "k%d"}}}`, k))
+		case 4:
+			ts.call("TransactWriteItems", fmt.Sprintf(`{"ClientRequestToken": "t%d", "TransactItems": [{"Put": {"TableName": "leases", "Item": {"k": {"S": "k%d"}, "g": {"N": "7"}}}}]}`, i, k))
+		}
+		if i == 200 {
+			ts.call("UpdateTable", `{"TableName": "leases", "GlobalSecondaryIndexUpdates": [{"Create": {"IndexName": "again", "Projection": {"ProjectionType": "ALL"}, "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}]}}]}`)
+		}
+		if i == 250 {
+			ts.call("UpdateTable", `{"TableName": "leases", "GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "byG"}}]}`)
+		}
+	}
+	counted := memoryOf(t, registry)
+	registry = metrics.New()
+	ts.cfg.Metrics = registry
+	ts.restart()
+	if again := memoryOf(t, registry); again != counted {
+		t.Errorf("%v bytes, and %v after a start", counted, again)
+	}
+	ts.call("DeleteTable", `{"TableName": "leases"}`)
+	const tokens = 300 / 5 * 1.5 * 256 // at most, which stay for ten minutes
+	if left := memoryOf(t, registry); left < empty || left > empty+tokens {
+		t.Errorf("without tables %v bytes are taken", left)
+	}
+}
+
 // TestBudgetCountsIndexes: an item that gets no larger may have more entries in
 // indexes, and those more bytes.
 func TestBudgetCountsIndexes(t *testing.T) {
@@ -474,11 +532,8 @@ func TestBudgetCountsIndexes(t *testing.T) {
 			t.Fatal(out)
 		}
 	}
-	page := httptest.NewRecorder()
-	registry.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
-	_, value, _ := strings.Cut(page.Body.String(), "\nrheo_dynamodb_memory_bytes ")
-	if used, err := strconv.ParseFloat(strings.TrimSpace(strings.SplitN(value, "\n", 2)[0]), 64); err != nil || used > budget {
-		t.Errorf("%v of %d bytes are used (%v), %d updates were refused", used, budget, err, refused)
+	if used := memoryOf(t, registry); used > budget {
+		t.Errorf("%v of %d bytes are used, %d updates were refused", used, budget, refused)
 	}
 	if refused == 0 || refused == 10 {
 		t.Errorf("%d of 10 updates that add 40 KB of entries were refused", refused)
