@@ -14,6 +14,7 @@ import (
 var layers = [][]string{
 	{"internal/vfs", "internal/api", "internal/metrics"},
 	{"internal/shardlog", "internal/blob", "internal/kpl", "internal/agent", "internal/format/...", "internal/streamsql/syntax", "internal/video/mkv", "internal/video/mp4"},
+	{"internal/statelog"},
 	{"internal/api/...", "internal/keys", "internal/catalog", "internal/outbound", "internal/streamsql", "internal/shardlog/...", "internal/blob/..."},
 	{"internal/auth", "internal/audit", "internal/keys/...", "internal/companion/dynamodb/item"},
 	{"internal/call", "internal/companion/dynamodb/expr"},
