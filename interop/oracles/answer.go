@@ -12,7 +12,7 @@ import (
 // compared is an answer as text, in a form that two servers can have in common: what
 // is another each time or another on each server by right is left out, and what has
 // no order is sorted. Without words it has only the kind of an error.
-func (r reply) compared(operation, input string, words bool) string {
+func (r reply) compared(operation string, words bool) string {
 	d := json.NewDecoder(bytes.NewReader(r.body))
 	d.UseNumber()
 	var v map[string]any
@@ -20,7 +20,7 @@ func (r reply) compared(operation, input string, words bool) string {
 		return fmt.Sprintf("%d %q", r.status, r.body)
 	}
 	if r.status == 200 {
-		settle(v, operation, input)
+		settle(v, operation)
 		return "200 " + text(v)
 	}
 	kind, _ := v["__type"].(string)
@@ -29,7 +29,7 @@ func (r reply) compared(operation, input string, words bool) string {
 	delete(v, "__type")
 	delete(v, "message")
 	delete(v, "Message")
-	settle(v, operation, input)
+	settle(v, operation)
 	out := fmt.Sprintf("%d %s", r.status, kind)
 	if words {
 		out += ": " + message
@@ -64,7 +64,7 @@ var unlike = []string{"TableId", "CreationDateTime", "TableArn", "IndexArn", "La
 	"LastDecreaseDateTime", "TableSizeBytes", "IndexSizeBytes", "ItemCount", "DeletionProtectionEnabled", "WarmThroughput", "NumberOfDecreasesToday", "TableThroughputModeSummary"}
 
 // settle changes an answer to what is compared.
-func settle(v any, operation, input string) {
+func settle(v any, operation string) {
 	switch v := v.(type) {
 	case map[string]any:
 		for key, e := range v {
@@ -88,11 +88,11 @@ func settle(v any, operation, input string) {
 				key == "Items" && operation == "Scan", operation == "BatchGetItem":
 				sortList(e)
 			}
-			settle(v[key], operation, input)
+			settle(v[key], operation)
 		}
 	case []any:
 		for _, e := range v {
-			settle(e, operation, input)
+			settle(e, operation)
 		}
 	}
 }
@@ -113,7 +113,7 @@ func sortList(v any) {
 		return
 	}
 	for _, e := range list {
-		settle(e, "", "")
+		settle(e, "")
 	}
 	slices.SortFunc(list, func(a, b any) int { return cmp.Compare(text(a), text(b)) })
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -51,27 +52,40 @@ func (j *judge) same(ctx context.Context, operation, input string) error {
 	j.asked++
 	j.alike = true
 	ours := answers[0]
-	for i, o := range j.servers()[1:] {
+	asked := j.servers()[1:]
+	agrees := make([]bool, len(asked))
+	for i, o := range asked {
 		theirs := answers[i+1]
+		if o.name == "local" && !strings.Contains(input, "ReturnConsumedCapacity") {
+			theirs.body = unaskedCapacity.ReplaceAll(theirs.body, []byte("{}"))
+			answers[i+1] = theirs
+		}
 		words := o.wordy(operation) || bytes.Contains(theirs.body, []byte("Expression: ")) // DynamoDB Local parses as DynamoDB does
 		words = words && !j.kinds
-		mine, his := ours.compared(operation, input, words), theirs.compared(operation, input, words)
+		mine, his := ours.compared(operation, words), theirs.compared(operation, words)
 		if o.name == "dynalite" { // whose parser has words of its own
 			mine, his = cutSyntaxError(mine), cutSyntaxError(his)
 		}
-		j.alike = j.alike && mine == his
+		agrees[i] = mine == his
+		j.alike = j.alike && agrees[i]
+	}
+	for i, o := range asked {
+		mine, his := ours.compared(operation, true), answers[i+1].compared(operation, true)
 		switch {
-		case mine == his:
+		case agrees[i]:
 			j.agreed++
-		case j.known.has(o.name, operation, input, ours.compared(operation, input, true), theirs.compared(operation, input, true)):
+		case j.known.has(o.name, operation, input, mine, his, len(asked) < 2 || slices.Contains(agrees, true)):
 			j.expected++
 		default:
 			j.unknown++
-			fmt.Printf("%s %s\n  %-8s %s\n  rheo     %s\n", operation, clip(input), o.name, clip(theirs.compared(operation, input, true)), clip(ours.compared(operation, input, true)))
+			fmt.Printf("%s %s\n  %-8s %s\n  rheo     %s\n", operation, clip(input), o.name, clip(his), clip(mine))
 		}
 	}
 	return nil
 }
+
+// unaskedCapacity is what DynamoDB Local answers where there was nothing to delete.
+var unaskedCapacity = regexp.MustCompile(`^\{"ConsumedCapacity":\{[^{}]*\}\}$`)
 
 func cutSyntaxError(answer string) string {
 	if at := strings.Index(answer, "Syntax error;"); at >= 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -10,11 +11,12 @@ import (
 // A difference is one that is known: an oracle answers otherwise than rheo, for a
 // reason.
 type difference struct {
-	oracle, operation string
-	request           *regexp.Regexp
-	theirs, ours      *regexp.Regexp
-	reason            string
-	times             int
+	oracle                string // "both" is any
+	alone                 bool   // the other oracle has to answer as rheo does
+	operations            []string
+	request, theirs, ours *regexp.Regexp
+	reason                string
+	times                 int // that it was met with
 }
 
 type differences struct{ list []*difference }
@@ -39,38 +41,37 @@ func readDifferences() (*differences, error) {
 	return k, nil
 }
 
+// readDifference reads one: whose, of which operations and requests; what each
+// answers; and why.
 func readDifference(lines []string) (*difference, error) {
+	if len(lines) < 4 {
+		return nil, fmt.Errorf("no reason")
+	}
 	d := new(difference)
-	var ok bool
-	if d.oracle, d.operation, ok = strings.Cut(lines[0], " "); !ok || len(lines) < 4 {
-		return nil, fmt.Errorf("no oracle and operation, what each answers, and a reason")
+	whose, rest, ok := strings.Cut(lines[0], " ")
+	if !ok {
+		return nil, fmt.Errorf("no operation")
 	}
-	d.operation, lines[0] = strings.TrimSpace(d.operation), "request: "
-	if operation, request, ok := strings.Cut(d.operation, " "); ok {
-		d.operation, lines[0] = operation, "request: "+request
+	rest, d.alone = strings.CutPrefix(rest, "alone ")
+	operations, request, _ := strings.Cut(rest, " ")
+	d.oracle, d.operations, d.reason = whose, strings.Split(operations, ","), strings.Join(lines[3:], "\n")
+	theirs, ok1 := strings.CutPrefix(lines[1], "  theirs: ")
+	ours, ok2 := strings.CutPrefix(lines[2], "  rheo:   ")
+	if !ok1 || !ok2 {
+		return nil, fmt.Errorf("not what each answers")
 	}
-	for i, field := range []struct {
-		name string
-		re   **regexp.Regexp
-	}{{"request: ", &d.request}, {"  theirs: ", &d.theirs}, {"  rheo:   ", &d.ours}} {
-		pattern, ok := strings.CutPrefix(lines[i], field.name)
-		if !ok {
-			return nil, fmt.Errorf("no line %q", field.name)
-		}
-		var err error
-		if *field.re, err = regexp.Compile("^(?s:" + pattern + ")"); err != nil {
-			return nil, err
-		}
-	}
-	d.request = regexp.MustCompile(strings.TrimPrefix(lines[0], "request: "))
-	d.reason = strings.TrimSpace(strings.Join(lines[3:], "\n"))
-	return d, nil
+	var errs [3]error
+	d.request, errs[0] = regexp.Compile(request)
+	d.theirs, errs[1] = regexp.Compile("^(?s:" + theirs + ")")
+	d.ours, errs[2] = regexp.Compile("^(?s:" + ours + ")")
+	return d, errors.Join(errs[:]...)
 }
 
-// has says that a difference is known, and counts it.
-func (k *differences) has(oracle, operation, input, ours, theirs string) bool {
+// has says that a difference is known, and counts it. alone: the other oracle answers
+// as rheo does.
+func (k *differences) has(oracle, operation, input, ours, theirs string, alone bool) bool {
 	for _, d := range k.list {
-		if (d.oracle == "both" || d.oracle == oracle) && (d.operation == "*" || slices.Contains(strings.Split(d.operation, ","), operation)) &&
+		if (d.oracle == "both" || d.oracle == oracle) && (alone || !d.alone) && slices.Contains(d.operations, operation) &&
 			d.request.MatchString(input) && d.ours.MatchString(ours) && d.theirs.MatchString(theirs) {
 			d.times++
 			return true
@@ -85,7 +86,7 @@ func (k *differences) unused(asked []*server) error {
 	for _, d := range k.list {
 		could := slices.ContainsFunc(asked, func(s *server) bool { return d.oracle == s.name || d.oracle == "both" })
 		if d.times == 0 && could {
-			list = append(list, fmt.Sprintf("%s %s: theirs %s, ours %s", d.oracle, d.operation, d.theirs, d.ours))
+			list = append(list, fmt.Sprintf("%s %s: theirs %s, ours %s", d.oracle, d.operations, d.theirs, d.ours))
 		}
 	}
 	if list != nil {
