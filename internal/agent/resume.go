@@ -89,7 +89,7 @@ func (t *tailer) recall(f found, like likeness, p progress, now time.Time) *sour
 		case samePath:
 			is = e.Path == f.path && !e.foreign
 		case sameBytes:
-			is = e.Window != ""
+			is = e.Window != "" || e.mayBeCopied(f)
 		}
 		if !is || !f.matches && f.size <= e.Offset {
 			continue
@@ -114,6 +114,12 @@ func (t *tailer) recall(f found, like likeness, p progress, now time.Time) *sour
 		}
 	}
 	return nil
+}
+
+// mayBeCopied says whether a file may have the content of which nothing was taken
+// yet: all that is known of it is how it begins, how long it was, and when.
+func (e *entry) mayBeCopied(f found) bool {
+	return e.Offset == 0 && e.Head.length() == headBytes && f.size >= e.Size && !f.modified.Before(e.Modified)
 }
 
 // resume makes a source of a file and the entry for it.
@@ -184,7 +190,11 @@ func (t *tailer) save(now time.Time) {
 			at = mark{offset: s.size}
 		}
 		e.Offset, e.Discarding = at.offset, at.discarding
-		e.Head, e.Window = printOf(content.headAt(at.offset)), printOf(at.window)
+		head := content.headAt(at.offset)
+		if at.offset == 0 {
+			head = content.head // read, and not taken
+		}
+		e.Head, e.Window = printOf(head), printOf(at.window)
 		entries = append(entries, e)
 	}
 	for _, e := range t.missing {

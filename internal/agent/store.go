@@ -11,6 +11,8 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,15 +74,24 @@ func printOf(b []byte) fingerprint {
 	return fingerprint(fmt.Sprintf("%d:%s", len(b), hex.EncodeToString(sum[:16])))
 }
 
+// length is how many bytes it is of; 0 if it is of none, or none at all.
+func (p fingerprint) length() int64 {
+	text, _, _ := strings.Cut(string(p), ":")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > headBytes {
+		return 0
+	}
+	return n
+}
+
 // matches says whether the bytes before end have this fingerprint, or those from 0 on if
 // end is negative. The empty fingerprint matches anything.
 func (p fingerprint) matches(f io.ReaderAt, end int64) (bool, error) {
 	if p == "" {
 		return true, nil
 	}
-	var n int64
-	var sum string
-	if _, err := fmt.Sscanf(string(p), "%d:%s", &n, &sum); err != nil || n < 0 || n > headBytes {
+	n := p.length()
+	if n == 0 {
 		return false, nil
 	}
 	if end < 0 {
