@@ -31,6 +31,7 @@ func newAgent() *cobra.Command {
 			"is different.\n\n" +
 			"Records go where the file's kinesis.endpoint and firehose.endpoint say; --endpoint overrules them,\n" +
 			"and where the file has none it is as for the other commands: a local server, or AWS with --aws.\n" +
+			"A flow that the file has wrong is named and left out; the others are run.\n" +
 			"SIGTERM or SIGINT ends it: what is read is sent, for up to shutdownTimeoutMillis, and the exit\n" +
 			"status is 0. What was not taken by then is sent by the next run, from its checkpoints.",
 		Example: "  rheo agent -c agent.json --check\n" +
@@ -89,6 +90,9 @@ func newAgent() *cobra.Command {
 		if err := a.Run(c.Context()); err != nil {
 			log.Error("the agent ended", "error", err) // after a signal nobody else says it
 			return err
+		}
+		if *once { // not all that the files have was to be sent
+			return errors.Join(settings.Refused...)
 		}
 		return nil
 	}
@@ -165,8 +169,8 @@ func printAgent(c *cobra.Command, s *agent.Settings, t *targets, checkpoints str
 		}
 	}
 	_, err := os.Stat(checkpoints)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	return nil
+	return errors.Join(append(s.Refused, err)...)
 }

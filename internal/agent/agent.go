@@ -40,7 +40,6 @@ type Config struct {
 
 const (
 	bytesMaxDefault = 128 << 20
-	hostEvery       = time.Hour // the machine is asked again
 	meterTimeout    = 20 * time.Second
 	hostTimeout     = 5 * time.Second // the flows wait for the first answer
 	datumsMax       = 20              // of one PutMetrics
@@ -80,7 +79,7 @@ func New(cfg Config) (*Agent, error) {
 		}
 	}
 	flows := cfg.Settings.Flows
-	senders := max(1, cmp.Or(cfg.Settings.SendersMax, max(2, 12*runtime.GOMAXPROCS(0)))/len(flows))
+	senders := max(1, cmp.Or(cfg.Settings.SendersMax, max(2, cfg.Settings.SendersPerCore*runtime.GOMAXPROCS(0)))/len(flows))
 	meters := map[string]*meter{}
 	for _, f := range flows {
 		where := string(f.Service) + ":" + f.Stream
@@ -139,16 +138,19 @@ func (f *Flow) givenID() string {
 
 // Run runs the flows until ctx ends, or with Once until all is sent. What was read by
 // then is sent for as long as shutdownTimeoutMillis says. It returns nil if all went
-// that way, and may be called once.
+// that way, whatever flows are refused, and may be called once.
 func (a *Agent) Run(ctx context.Context) error {
 	a.began = time.Now()
+	for _, err := range a.cfg.Settings.Refused {
+		a.log.Error("a flow is not run: its configuration is wrong", "error", err)
+	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var loops, flows sync.WaitGroup
 	for _, t := range a.tailers {
 		if t.flow.convert.needsHost() && a.cfg.Host != nil {
 			a.learnHost(ctx)
-			loops.Go(func() { every(background, hostEvery, func() { a.learnHost(background) }) })
+			loops.Go(func() { every(background, a.cfg.Settings.HostTTL, func() { a.learnHost(background) }) })
 			break
 		}
 	}
@@ -233,6 +235,9 @@ func (a *Agent) Status() []Status {
 
 // report logs the line that says how it goes.
 func (a *Agent) report() {
+	if n := len(a.cfg.Settings.Refused); n > 0 {
+		a.log.Warn("flows are not run: their configuration is wrong, as was said at the start", "mistakes", n)
+	}
 	var sum Status
 	for _, s := range a.Status() {
 		if a.cfg.Settings.LogMetrics {
