@@ -181,9 +181,9 @@ func (h *house) authority(d *daemon.Daemon) (file string, err error) {
 		return "", errors.New("the producer library needs the authority of a server of our own")
 	}
 	data := filepath.Dir(filepath.Dir(d.CA()))
-	pem, err := exec.Command(h.binary, "ca", "--data", data).Output()
+	pem, err := exec.Command(h.binary, "tls", "ca", "--data", data).Output()
 	if err != nil {
-		return "", fmt.Errorf("rheo ca: %w", err)
+		return "", fmt.Errorf("rheo tls ca: %w", err)
 	}
 	file = filepath.Join(filepath.Dir(data), "rheo-ca.pem")
 	return file, os.WriteFile(file, pem, 0o644)
