@@ -154,7 +154,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			break
 		}
 	}
-	loops.Go(func() { every(background, flushEvery, a.flush) })
+	loops.Go(func() { a.flushing(background) })
 	loops.Go(func() { every(background, a.cfg.Settings.StatusEvery, a.report) })
 	if a.cfg.Meter != nil {
 		loops.Go(func() { every(background, a.cfg.Settings.MetricsEvery, func() { a.sendMetrics(background) }) })
@@ -186,6 +186,21 @@ func every(ctx context.Context, period time.Duration, do func()) {
 		case <-tick.C:
 			do()
 		}
+	}
+}
+
+// flushing writes what was set now and then, and when a tailer waits for it.
+func (a *Agent) flushing(ctx context.Context) {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-a.store.hurry:
+		}
+		a.flush()
 	}
 }
 

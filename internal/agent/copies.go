@@ -20,7 +20,17 @@ const waitForOriginal = 10 * time.Second
 const candidatesMax = 64
 
 // mayRead opens a source, and says whether its records are to be read now.
+//
+// A source is not read before it is stored: of a file that anything was taken of, a start
+// after a crash knows, and finds it under whatever name it has then.
 func (t *tailer) mayRead(s *source, now time.Time) bool {
+	if !s.stored {
+		if s.savedIn == 0 || !t.store.safe(s.savedIn) {
+			t.dirty, t.unsaved, t.waiting = true, t.unsaved || s.savedIn == 0, true
+			return false
+		}
+		s.stored = true
+	}
 	if s.copyOf != nil || s.finished || !t.openFile(s, now) {
 		return false
 	}
@@ -220,8 +230,13 @@ func (t *tailer) moveToCopy(s *source, now time.Time) (moved bool, shorter *sour
 		if err != nil {
 			continue
 		}
-		whole, err := s.isIn(file, f.size)
-		if err == nil && whole && !moved && s.offset > 0 {
+		var whole bool
+		if s.offset > 0 {
+			whole, err = s.isIn(file, f.size)
+		} else {
+			whole, err = s.mayBeIn(file, f.size, f.modified)
+		}
+		if err == nil && whole && !moved {
 			if known != nil {
 				t.shut(known)
 			}

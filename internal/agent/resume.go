@@ -191,8 +191,10 @@ func (t *tailer) save(now time.Time) {
 		}
 		e.Offset, e.Discarding = at.offset, at.discarding
 		head := content.headAt(at.offset)
-		if at.offset == 0 {
-			head = content.head // read, and not taken
+		if at.offset == 0 { // nothing was taken of it
+			if head = content.head; len(head) == 0 {
+				head = content.glimpse
+			}
 		}
 		e.Head, e.Window = printOf(head), printOf(at.window)
 		entries = append(entries, e)
@@ -208,5 +210,11 @@ func (t *tailer) save(now time.Time) {
 			entries = append(entries, e)
 		}
 	}
-	t.store.set(t.flow.ID, entries)
+	t.unsaved = false
+	version := t.store.set(t.flow.ID, entries)
+	for _, s := range t.sources {
+		if s.savedIn == 0 {
+			s.savedIn = version
+		}
+	}
 }

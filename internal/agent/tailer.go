@@ -54,6 +54,7 @@ type tailer struct {
 	waiting  bool // a source waits for another one, see judge
 	idle     bool // the last look found nothing to read
 	dirty    bool
+	unsaved  bool // there are sources that no save has yet: they wait for one
 	said     map[string]time.Time
 
 	batch         *batch // being filled; nil if there is none
@@ -118,8 +119,12 @@ func (t *tailer) loop(ctx context.Context) {
 		if b := t.batch; b != nil && !b.empty() && now.Sub(b.began) >= t.flow.BufferAge && t.room() {
 			t.seal()
 		}
-		if t.dirty && now.Sub(t.lastSave) >= saveEvery {
+		if t.dirty && (now.Sub(t.lastSave) >= saveEvery || t.unsaved && now.Sub(t.lastSave) >= flushEvery) {
+			hurry := t.unsaved
 			t.save(now)
+			if hurry {
+				t.store.wake()
+			}
 		}
 		if worked {
 			select {
@@ -157,12 +162,17 @@ func (t *tailer) look(now time.Time) {
 				t.say(now, "cannot look at a file", "file", s.path, "error", err)
 				continue
 			}
+			largest := s.largest
 			t.resize(s, info.Size(), now)
 			same := info.ModTime().Equal(s.modified)
-			s.modified = info.ModTime()
-			if s.copyOf == nil && (s.size < s.offset || s.size == s.offset && !same && !t.still(s)) {
+			if s.copyOf == nil && (s.size < s.offset || s.offset == 0 && s.size < largest || !same && !t.still(s)) {
+				s.largest = largest // of what is lost
 				t.lose(s, now)
 				continue
+			}
+			s.modified = info.ModTime()
+			if err := s.glance(); err != nil {
+				t.say(now, "cannot read a file", "file", s.path, "error", err)
 			}
 		}
 		if left := s.size - s.offset; left > 0 && s.copyOf == nil && !s.finished {
@@ -191,8 +201,13 @@ func (t *tailer) look(now time.Time) {
 	t.counts.behindFiles.Store(behindFiles)
 }
 
-// still says whether a file that was written to and did not grow has its content.
+// still says whether a file that was written to has its content: that it did not shrink
+// does not tell, it may have been filled again since the last look.
 func (t *tailer) still(s *source) bool {
+	if s.offset == 0 {
+		b, err := readExactly(s.file, 0, int64(len(s.glimpse)))
+		return err == nil && bytes.Equal(b, s.glimpse) || eofIsNo(err) != nil
+	}
 	is, err := s.isIn(s.file, s.size)
 	return err != nil || is
 }
@@ -465,7 +480,7 @@ func (t *tailer) fill(s *source, now time.Time) bool {
 		t.say(now, "cannot read a file", "file", s.path, "error", err)
 		return false
 	}
-	if n < lead || !bytes.Equal(t.buf[:lead], s.trail) {
+	if n < lead || !bytes.Equal(t.buf[:lead], s.trail) || s.offset == 0 && !bytes.HasPrefix(t.buf[:n], s.glimpse) {
 		t.lose(s, now)
 		return false
 	}

@@ -8,29 +8,33 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 )
 
-// A following knows how far the slow stream has its source: the writer truncates the
-// file when all that it wrote is there.
+// A following knows how far the slow stream has its sources: their writers wait for it
+// before they do what makes lines unreachable that the agent has not seen.
 type following struct {
 	mu   sync.Mutex
-	came map[int]bool // numbers that came before one below them
-	next int          // all below have come
+	came map[int]map[int]bool // by source: numbers that came before one below them
+	next map[int]int          // by source: all below have come
 	err  error
 }
 
 // follow reads the slow stream as it grows, until ctx ends.
 func follow(ctx context.Context, client *kinesis.Client, all []*source, began time.Time) *following {
-	f := &following{came: map[int]bool{}}
+	f := &following{came: map[int]map[int]bool{}, next: map[int]int{}}
+	for i := range all {
+		f.came[i] = map[int]bool{}
+	}
 	go func() {
 		err := readShard(ctx, client, slowStream, "shardId-000000000000", func(out *kinesis.GetRecordsOutput) (bool, error) {
 			f.mu.Lock()
 			for _, r := range out.Records {
-				if _, n, ok := find(all, r.Data); ok {
-					f.came[n] = true
+				i, n, ok := find(all, r.Data)
+				if ok && n >= f.next[i] {
+					f.came[i][n] = true
 				}
-			}
-			for f.came[f.next] {
-				delete(f.came, f.next)
-				f.next++
+				for f.came[i][f.next[i]] {
+					delete(f.came[i], f.next[i])
+					f.next[i]++
+				}
 			}
 			f.mu.Unlock()
 			select {
@@ -46,11 +50,11 @@ func follow(ctx context.Context, client *kinesis.Client, all []*source, began ti
 	return f
 }
 
-// await waits until the first n records have come. It reports false if ctx ends before.
-func (f *following) await(ctx context.Context, n int) (bool, error) {
+// await waits until the first n records of source i have come. It reports false if ctx ends before.
+func (f *following) await(ctx context.Context, i, n int) (bool, error) {
 	for ctx.Err() == nil {
 		f.mu.Lock()
-		enough, err := f.next >= n, f.err
+		enough, err := f.next[i] >= n, f.err
 		f.mu.Unlock()
 		if enough || err != nil && ctx.Err() == nil {
 			return enough, err

@@ -33,7 +33,7 @@ import (
 
 const (
 	wideStream = "interop-agent"
-	slowStream = "interop-agent-slow" // one shard, of the file that is truncated once its lines are seen
+	slowStream = "interop-agent-slow" // one shard, of the files whose writers wait for what is in it
 	limit      = 9 * time.Minute
 )
 
@@ -125,7 +125,7 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	if err := report.check(agent.kills); err != nil {
-		return err
+		return errors.Join(err, agent.checkLog())
 	}
 	fmt.Println(report)
 	return errors.Join(agent.checkLog(), checkMetrics(ctx, cloudwatch.NewFromConfig(cfg), report.taken))

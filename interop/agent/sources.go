@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -20,7 +21,8 @@ type source struct {
 	write   func(dst []byte, n int) []byte
 	want    func(dst []byte, n int) []byte
 	rotate  rotation
-	unbound bool // writes end anywhere in a line
+	wait    func(*source) int // so many records must have come before it is rotated; nil: none
+	unbound bool              // writes end anywhere in a line
 
 	// Of the writer, until it has ended.
 	dir       string
@@ -28,6 +30,7 @@ type source struct {
 	written   int // records
 	bytes     int64
 	rotations int
+	first     int // record of the current file
 }
 
 // A rotation begins a new file, or the same one anew. It may write more records first.
@@ -106,9 +109,13 @@ func newSources(dir string) ([]*source, error) {
 		prefix := name + " "
 		return &source{name: name, pattern: pattern, share: share, prefix: prefix, write: line(prefix), want: line(prefix), rotate: r}
 	}
+	slow := func(name string, share float64, r rotation, wait func(*source) int) *source {
+		s := plain(name, name+".log", share, r)
+		s.stream, s.wait = slowStream, wait
+		return s
+	}
 	all := []*source{
-		plain("rename", "rename.log*", 0.30, renamed("rename.log.")),
-		plain("away", "away.log", 0.10, renamed("old-away.")),
+		plain("rename", "rename.log*", 0.40, renamed("rename.log.")),
 		plain("copy", "copy.log*", 0.15, copiedAndTruncated),
 		plain("date", "date-*.log", 0.20, created),
 		plain("many-a", "many-*.log", 0.05, nil),
@@ -118,13 +125,14 @@ func newSources(dir string) ([]*source, error) {
 			options: `, "multiLineStartPattern": "^\\[", "dataProcessingOptions": [{"optionName": "SINGLELINE"}]`},
 		{name: "csv", pattern: "csv.log*", share: 0.05, prefix: `{"source":"csv","n":"`, write: columns, want: object, rotate: renamed("csv.log."),
 			options: `, "dataProcessingOptions": [{"optionName": "CSVTOJSON", "delimiter": ";", "customFieldNames": ["source", "n", "square", "text"]}]`},
-		plain("truncate", "truncate.log", 0.0005, truncated),
+		// A name that the pattern does not match says nothing to an agent that never saw the file: one record
+		// of it has come before it gets that.
+		slow("away", 0.002, renamed("old-away."), func(s *source) int { return s.first + 1 }),
+		// What is truncated is gone: all has come.
+		slow("truncate", 0.0005, truncated, func(s *source) int { return s.written }),
 	}
 	for _, s := range all {
-		s.dir, s.stream = dir, wideStream
-		if s.name == "truncate" {
-			s.stream = slowStream
-		}
+		s.dir, s.stream = dir, cmp.Or(s.stream, wideStream)
 		s.unbound = strings.HasPrefix(s.name, "many-")
 		if err := s.open(s.file()); err != nil {
 			return nil, err
@@ -183,7 +191,7 @@ func copiedAndTruncated(s *source, _ func() error) error {
 	return s.current.Truncate(0)
 }
 
-// truncated begins the file anew. Its writer has seen all that was in it in the stream.
+// truncated begins the file anew.
 func truncated(s *source, _ func() error) error { return s.current.Truncate(0) }
 
 func totals(all []*source) (records int, bytes int64) {

@@ -21,7 +21,7 @@ func startWriters(ctx context.Context, all []*source, o options, seen *following
 	var writers sync.WaitGroup
 	for i, s := range all {
 		writers.Go(func() {
-			if err := s.run(ctx, o.rate*s.share, rand.New(rand.NewPCG(o.seed, uint64(i)+100)), seen); err != nil {
+			if err := s.run(ctx, i, o.rate*s.share, rand.New(rand.NewPCG(o.seed, uint64(i)+100)), seen); err != nil {
 				errs[i] = fmt.Errorf("the writer of %s: %w", s.name, err)
 			}
 		})
@@ -34,7 +34,7 @@ func startWriters(ctx context.Context, all []*source, o options, seen *following
 }
 
 // run writes records, and rotates the file at random moments, once in two seconds.
-func (s *source) run(ctx context.Context, rate float64, rng *rand.Rand, seen *following) error {
+func (s *source) run(ctx context.Context, i int, rate float64, rng *rand.Rand, seen *following) error {
 	began := time.Now()
 	var b []byte
 	kept := 0 // bytes at the end of b that are a part of a line, and wait
@@ -63,15 +63,18 @@ func (s *source) run(ctx context.Context, rate float64, rng *rand.Rand, seen *fo
 		}
 		if s.rotate != nil && time.Now().After(next) {
 			next = time.Now().Add(500*time.Millisecond + time.Duration(rng.Int64N(int64(3*time.Second))))
-			if s.stream == slowStream {
-				if all, err := seen.await(ctx, s.written); err != nil || !all {
-					return err // where ctx has ended, the last ones stay
+			if s.wait != nil {
+				if came, err := seen.await(ctx, i, s.wait(s)); err != nil {
+					return err
+				} else if !came {
+					break // the file stays as it is
 				}
 			}
 			if err := s.rotate(s, func() error { return put(1000) }); err != nil {
 				return err
 			}
 			s.rotations++
+			s.first = s.written
 		}
 		select {
 		case <-ctx.Done():
