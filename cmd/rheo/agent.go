@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,8 @@ const (
 	// javaCheckpoints is where the Kinesis Agent keeps its own unless told otherwise: a
 	// directory that a reboot empties.
 	javaCheckpoints = "/var/run/aws-kinesis-agent/checkpoints"
+	// agentMemory is where the collector begins to work harder: an agent is a guest on its machine.
+	agentMemory = 256 << 20
 )
 
 func newAgent() *cobra.Command {
@@ -62,6 +65,9 @@ func newAgent() *cobra.Command {
 			return printAgent(c, settings, targets, where)
 		}
 		log := agentLogger(c, *quiet, *asJSON)
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(agentMemory)
+		}
 		for _, n := range settings.Notices {
 			log.Info(n)
 		}

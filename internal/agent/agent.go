@@ -30,7 +30,7 @@ type Config struct {
 	// Host returns what is known of the machine, for ADDEC2METADATA; nil: nothing is.
 	Host func(context.Context) ([]Attribute, error)
 	// BytesMax bounds the records under way of all flows together, beyond one batch
-	// each; 0: 128 MiB.
+	// each; 0: 64 MiB.
 	BytesMax int
 	// Once ends the run when all that is in the files is sent.
 	Once   bool
@@ -39,7 +39,7 @@ type Config struct {
 }
 
 const (
-	bytesMaxDefault = 128 << 20
+	bytesMaxDefault = 64 << 20
 	meterTimeout    = 20 * time.Second
 	hostTimeout     = 5 * time.Second // the flows wait for the first answer
 	datumsMax       = 20              // of one PutMetrics
@@ -54,6 +54,8 @@ type Agent struct {
 	meters  []*meter // one a destination
 	host    atomic.Pointer[[]Attribute]
 	began   time.Time
+
+	unsafeSaid time.Time // when it was last said that checkpoints cannot be written; zero: they can. flush's
 }
 
 // New reads the checkpoints and locks them. It starts nothing.
@@ -92,7 +94,7 @@ func New(cfg Config) (*Agent, error) {
 			host: a.attributes, senders: min(senders, f.QueueBatches), budget: cmp.Or(cfg.BytesMax, bytesMaxDefault) / len(flows),
 			once: cfg.Once, grace: cfg.Settings.ShutdownGrace,
 			queue: make(chan *batch, f.QueueBatches+1), done: make(chan *batch, f.QueueBatches+1),
-			sources: map[fileID]*source{}, said: map[string]time.Time{},
+			openMax: max(openLeast, openMax/len(flows)), sources: map[fileID]*source{}, hidden: map[string]bool{}, said: map[string]time.Time{},
 		})
 	}
 	return a, nil
@@ -205,8 +207,15 @@ func (a *Agent) flushing(ctx context.Context) {
 }
 
 func (a *Agent) flush() {
-	if err := a.store.flush(); err != nil {
+	err := a.store.flush()
+	now := time.Now()
+	switch failing := !a.unsafeSaid.IsZero(); {
+	case err != nil && now.Sub(a.unsafeSaid) >= sayEvery:
+		a.unsafeSaid = now
 		a.log.Error("checkpoints are not safe: what is sent from now on will be sent again after a restart", "error", err)
+	case err == nil && failing:
+		a.unsafeSaid = time.Time{}
+		a.log.Info("checkpoints are safe again")
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 
 const (
 	sourcesMax = 10_000 // of a flow; further files wait until others are gone
-	openMax    = 512    // files of a flow; those that wait are opened as others are read
+	openMax    = 1024   // files of all flows; those that wait are opened as others are read
+	openLeast  = 16     // of each
 	saidMax    = 1000   // remembered complaints
 	sayEvery   = time.Minute
 )
@@ -28,8 +29,9 @@ type found struct {
 
 // list looks at the files of the directory that the pattern matches, or at all that
 // are not compressed; those written to longest ago come first. A directory that is
-// not there has none.
+// not there has none. Files that are there and cannot be looked at are in t.hidden.
 func (t *tailer) list(all bool, now time.Time) ([]found, error) {
+	clear(t.hidden)
 	entries, err := os.ReadDir(t.flow.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		t.say(now, "the directory is not there; it is waited for", "directory", t.flow.Dir)
@@ -51,6 +53,7 @@ func (t *tailer) list(all bool, now time.Time) ([]found, error) {
 		case errors.Is(err, fs.ErrNotExist): // it went meanwhile
 		case err != nil:
 			t.say(now, "cannot look at a file", "file", path, "error", err)
+			t.hidden[path] = true
 		case info.Mode().IsRegular():
 			files = append(files, found{path, idOf(path, info), info.Size(), info.ModTime(), matches})
 		}
@@ -109,7 +112,7 @@ func (t *tailer) scan(now time.Time, atEnd func(found) bool) {
 					t.lose(s, now)
 				}
 			}
-		case s.gone.IsZero():
+		case s.gone.IsZero() && !t.hidden[s.path]:
 			t.vanish(s, now)
 		}
 	}
@@ -206,7 +209,7 @@ func (t *tailer) openFile(s *source, now time.Time) bool {
 	if s.file != nil {
 		return true
 	}
-	if t.open >= openMax {
+	if t.open >= t.openMax {
 		var idlest *source
 		for _, o := range t.sources {
 			if o.file != nil && o.gone.IsZero() && (o.offset >= o.size || o.copyOf != nil || o.finished) && (idlest == nil || o.grew.Before(idlest.grew)) {

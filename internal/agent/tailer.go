@@ -50,9 +50,11 @@ type tailer struct {
 	lastScan time.Time
 	lastLook time.Time
 	lastSave time.Time
-	open     int  // files
-	waiting  bool // a source waits for another one, see judge
-	idle     bool // the last look found nothing to read
+	open     int // files
+	openMax  int
+	hidden   map[string]bool // paths that the last list could not look at
+	waiting  bool            // a source waits for another one, see judge
+	idle     bool            // the last look found nothing to read
 	dirty    bool
 	unsaved  bool // there are sources that no save has yet: they wait for one
 	said     map[string]time.Time
