@@ -229,3 +229,34 @@ func TestGlob(t *testing.T) {
 		}
 	}
 }
+
+// The manual has every key that is taken.
+func TestManualHasKeys(t *testing.T) {
+	text, err := os.ReadFile("../../docs/agent.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, k := range globalKeys {
+		names = append(names, k.name)
+	}
+	for _, k := range flowKeys {
+		names = append(names, k.name)
+	}
+	for _, k := range optionFields {
+		names = append(names, k.name)
+	}
+	for _, name := range names {
+		group, rest, _ := strings.Cut(name, ".")
+		manual := string(text)
+		if !strings.Contains(manual, "`"+name+"`") && !strings.Contains(manual, "`."+rest+"`") && !strings.Contains(manual, "`"+group+".*`") &&
+			name != "optionName" && name != "flows" {
+			t.Errorf("the manual lacks %s", name)
+		}
+	}
+	for name := range optionKeys {
+		if !strings.Contains(string(text), "| "+name+" |") {
+			t.Errorf("the manual lacks %s", name)
+		}
+	}
+}
