@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"time"
 )
@@ -62,7 +63,7 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 	compared := 0
 	for i := len(others) - 1; i >= 0 && compared < candidatesMax; i-- {
 		o := others[i]
-		if o == s || o.copyOf != nil || len(o.head) == 0 || !bytes.HasPrefix(head, o.head) {
+		if o == s || o.copyOf != nil || len(o.begins()) == 0 || !bytes.HasPrefix(head, o.begins()) || len(o.head) == 0 && len(o.glimpse) < headBytes {
 			continue
 		}
 		compared++
@@ -84,6 +85,11 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 			s.copyOf, s.judged, s.copied = o, true, true
 			t.dirty = true
 			return false, nil
+		}
+		if o.offset == 0 { // nothing was read of either: the shorter one is the copy
+			o.copyOf, o.judged, o.copied = s, true, true
+			t.dirty = true
+			continue
 		}
 		is, err := o.isIn(s.file, s.size)
 		if err != nil {
@@ -108,6 +114,7 @@ func (t *tailer) refresh(s *source, now time.Time) {
 	if s.file != nil {
 		if info, err := s.file.Stat(); err == nil {
 			t.resize(s, info.Size(), now)
+			t.glance(s, now)
 		}
 	}
 }
@@ -125,16 +132,13 @@ func (t *tailer) agree(a, b *source) (bool, error) {
 
 // markOf reads what stands before an offset of a source's file.
 func markOf(s *source, offset int64) ([]byte, error) {
-	f := s.file
-	if f == nil {
-		var err error
-		if f, err = os.Open(s.path); err != nil {
-			return nil, err
-		}
-		defer f.Close()
-	}
 	n := min(offset, markBytes)
-	return readExactly(f, offset-n, n)
+	var b []byte
+	_, err := s.withFile(func(f io.ReaderAt) (_ bool, err error) {
+		b, err = readExactly(f, offset-n, n)
+		return true, err
+	})
+	return b, err
 }
 
 // judgeCopy looks again at a copy that grew: it may turn out to be none.
@@ -187,7 +191,7 @@ func (t *tailer) lose(s *source, now time.Time) {
 		t.rawOf = nil
 	}
 	if !moved {
-		if left := old.largest - s.offset; left > 0 {
+		if left := old.largest - max(s.offset, t.elsewhere(s)); left > 0 {
 			t.counts.lost.Add(left)
 			t.log.Warn("a file shrank before it was read to its end, and no other file has the rest", "file", old.path, "size", old.size, "lost at most", left)
 		} else {
@@ -209,8 +213,30 @@ func (t *tailer) lose(s *source, now time.Time) {
 		header: t.flow.SkipHeaderLines, judged: true, skipZeros: true}
 	t.sources[fresh.id] = fresh
 	t.idle = false
-	t.openFile(fresh, now)
+	if t.openFile(fresh, now) {
+		t.glance(fresh, now)
+	}
 	t.dirty = true
+}
+
+// elsewhere is how many bytes of a content that its file lost another source has: they are
+// read there.
+func (t *tailer) elsewhere(s *source) (bytes int64) {
+	for _, c := range t.sources {
+		if c.id == s.id || c.size <= bytes {
+			continue
+		}
+		is, err := c.withFile(func(f io.ReaderAt) (bool, error) {
+			if s.offset > 0 {
+				return s.isIn(f, c.size)
+			}
+			return s.mayBeIn(f, c.size, 0)
+		})
+		if err == nil && is {
+			bytes = min(c.size, s.largest)
+		}
+	}
+	return bytes
 }
 
 // moveToCopy looks into the files of the directory for a source's content, and moves
@@ -234,7 +260,8 @@ func (t *tailer) moveToCopy(s *source, now time.Time) (moved bool, shorter *sour
 		if s.offset > 0 {
 			whole, err = s.isIn(file, f.size)
 		} else {
-			whole, err = s.mayBeIn(file, f.size, f.modified)
+			whole, err = s.mayBeIn(file, f.size, s.largest)
+			whole = whole && !f.modified.Before(s.modified)
 		}
 		if err == nil && whole && !moved {
 			if known != nil {

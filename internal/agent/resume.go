@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -132,7 +133,7 @@ func (t *tailer) resume(f found, e *entry, now time.Time) *source {
 	if !f.matches {
 		s.gone = now
 	}
-	if left := e.Size - max(f.size, e.Offset); left > 0 && !e.Copy {
+	if left := e.Size - max(f.size, e.Offset, t.readElsewhere(e, f.id)); left > 0 && !e.Copy {
 		t.counts.lost.Add(left)
 		t.log.Warn("a file shrank while the agent was away", "file", f.path, "lost at most", left)
 	}
@@ -140,6 +141,7 @@ func (t *tailer) resume(f found, e *entry, now time.Time) *source {
 	var err error
 	if t.openFile(s, now) {
 		err = s.startAt(e.Offset, s.file)
+		t.glance(s, now)
 	} else {
 		s.offset, s.committed = e.Offset, mark{offset: e.Offset}
 	}
@@ -165,13 +167,29 @@ func (t *tailer) recallNew(f found, now time.Time) *source {
 		if (fileID{e.Device, e.Inode}) != f.id || e.foreign {
 			return false
 		}
-		if left := e.Size - e.Offset; left > 0 && !e.Copy {
+		if left := e.Size - max(e.Offset, t.readElsewhere(&e, f.id)); left > 0 && !e.Copy {
 			t.counts.lost.Add(left)
 			t.log.Warn("a file shrank or was replaced while the agent was away, and no other file has the rest", "file", e.Path, "lost at most", left)
 		}
 		return true
 	})
 	return nil
+}
+
+// readElsewhere is how many bytes of an entry's content the file of a source has.
+func (t *tailer) readElsewhere(e *entry, not fileID) (bytes int64) {
+	if e.Offset == 0 && e.Head.length() < headBytes {
+		return 0 // too little is known of it
+	}
+	for _, s := range t.sources {
+		if s.id == not || s.size <= bytes {
+			continue
+		}
+		if is, err := s.withFile(func(f io.ReaderAt) (bool, error) { return e.isIn(f, s.size) }); err == nil && is {
+			bytes = min(s.size, e.Size)
+		}
+	}
+	return bytes
 }
 
 // save hands what is committed to the store.
@@ -192,9 +210,7 @@ func (t *tailer) save(now time.Time) {
 		e.Offset, e.Discarding = at.offset, at.discarding
 		head := content.headAt(at.offset)
 		if at.offset == 0 { // nothing was taken of it
-			if head = content.head; len(head) == 0 {
-				head = content.glimpse
-			}
+			head = content.begins()
 		}
 		e.Head, e.Window = printOf(head), printOf(at.window)
 		entries = append(entries, e)

@@ -164,6 +164,7 @@ func (t *tailer) adopt(f found, now time.Time, atEnd bool) *source {
 		return s
 	}
 	if !atEnd {
+		t.glance(s, now)
 		return s
 	}
 	end, err := lastLine(s.file, f.size)

@@ -132,10 +132,31 @@ func (s *source) glance() error {
 	return eofIsNo(err)
 }
 
+// begins is how it begins, as far as that was read or seen.
+func (s *source) begins() []byte {
+	if len(s.head) > 0 {
+		return s.head
+	}
+	return s.glimpse
+}
+
+// withFile asks of the file, which is opened for it if it is closed.
+func (s *source) withFile(ask func(io.ReaderAt) (bool, error)) (bool, error) {
+	if s.file != nil {
+		return ask(s.file)
+	}
+	f, err := os.Open(s.path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return ask(f)
+}
+
 // mayBeIn says whether a file may have this content, of which nothing was read yet: it begins
-// alike, has all that was seen, and was not written to before.
-func (s *source) mayBeIn(f io.ReaderAt, size int64, modified time.Time) (bool, error) {
-	if len(s.glimpse) < headBytes || size < s.largest || modified.Before(s.modified) {
+// alike, and has least bytes.
+func (s *source) mayBeIn(f io.ReaderAt, size, least int64) (bool, error) {
+	if len(s.glimpse) < headBytes || size < least {
 		return false, nil
 	}
 	b, err := readExactly(f, 0, headBytes)

@@ -173,9 +173,7 @@ func (t *tailer) look(now time.Time) {
 				continue
 			}
 			s.modified = info.ModTime()
-			if err := s.glance(); err != nil {
-				t.say(now, "cannot read a file", "file", s.path, "error", err)
-			}
+			t.glance(s, now)
 		}
 		if left := s.size - s.offset; left > 0 && s.copyOf == nil && !s.finished {
 			behindBytes += left
@@ -201,6 +199,12 @@ func (t *tailer) look(now time.Time) {
 	t.idle = len(t.ready) == 0 && !waited
 	t.counts.behindBytes.Store(behindBytes)
 	t.counts.behindFiles.Store(behindFiles)
+}
+
+func (t *tailer) glance(s *source, now time.Time) {
+	if err := s.glance(); err != nil {
+		t.say(now, "cannot read a file", "file", s.path, "error", err)
+	}
 }
 
 // still says whether a file that was written to has its content: that it did not shrink

@@ -139,7 +139,7 @@ func readAll(ctx context.Context, client *kinesis.Client, stream string, r *repo
 		return err
 	}
 	errs := make([]error, len(out.Shards))
-	turn := make(chan struct{}, 16)
+	turn := make(chan struct{}, 8)
 	var readers sync.WaitGroup
 	for i, shard := range out.Shards {
 		turn <- struct{}{}
