@@ -109,7 +109,7 @@ var clients = []client{
 			return append([]string{h.cache("bin", "interop-kpl"), "-ca", ca, "--"}, jvm(classpath, "interop.Producer")...), err
 		}},
 	{name: "agent", nightly: true, install: buildGo("agent"), command: agent, runs: []mode{
-		{name: "50 MB/s into 64 shards, 60 kills", args: []string{"-rate", "50", "-shards", "64", "-calm", "15s", "-kills", "60"}},
+		{name: "50 MB/s into 64 shards, 60 kills", args: []string{"-rate", "50", "-shards", "64", "-calm", "10s", "-kills", "60"}},
 	}},
 	{name: "agent-brief", install: buildGo("agent"), command: agent, runs: []mode{
 		{name: "https, 5 MB/s into 8 shards, 6 kills", tls: true, args: []string{"-rate", "5", "-shards", "8", "-calm", "4s", "-kills", "6"}},

@@ -67,8 +67,9 @@ func writeLines(name string, least int64) (records int, size int64, err error) {
 	w := bufio.NewWriterSize(f, 1<<20)
 	rng := rand.New(rand.NewPCG(1, 1))
 	text := make([]byte, 64<<10)
+	const letters = `abcdefghijklmnopqrstuvwxyz 0123456789 =[]":,./`
 	for i := range text {
-		text[i] = "abcdefghijklmnopqrstuvwxyz 0123456789 =[]\":,./"[rng.IntN(47)]
+		text[i] = letters[rng.IntN(len(letters))]
 	}
 	for ; size < least; records++ {
 		at := rng.IntN(len(text) - 1000)

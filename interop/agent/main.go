@@ -29,6 +29,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go/logging"
 )
 
 const (
@@ -74,7 +75,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRetryer(func() aws.Retryer { // the reader waits out the limits of its shards
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}), config.WithRetryer(func() aws.Retryer { // the reader waits out the limits of its shards
 		return retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts, r.MaxBackoff, r.RateLimiter = 20, 2*time.Second, unlimited{}
 		})
@@ -179,7 +180,7 @@ func (a *agent) disturb(ctx context.Context, o options) error {
 		case <-time.After(life):
 		}
 		how := syscall.SIGKILL
-		if i == 0 || rng.IntN(6) == 0 {
+		if i == 0 || rng.IntN(8) == 0 {
 			how = syscall.SIGTERM
 		}
 		if err := a.end(p, how); err != nil {
