@@ -207,11 +207,11 @@ func (t *tailer) lose(s *source, now time.Time) {
 			shorter.inherit(s)
 		}
 		t.shut(s)
-		delete(t.sources, old.id)
+		t.forget(old.id)
 	}
 	fresh := &source{id: old.id, path: old.path, size: old.size, largest: old.size, modified: old.modified, grew: now, since: now, gone: old.gone,
 		header: t.flow.SkipHeaderLines, judged: true, skipZeros: true}
-	t.sources[fresh.id] = fresh
+	t.know(fresh)
 	t.idle = false
 	if t.openFile(fresh, now) {
 		t.glance(fresh, now)
@@ -274,7 +274,7 @@ func (t *tailer) moveToCopy(s *source, now time.Time) (moved bool, shorter *sour
 				s.gone = now
 			}
 			t.open++
-			t.sources[s.id] = s
+			t.know(s)
 			t.log.Info("a file was copied and truncated; the copy is read to its end", "file", f.path, "left", f.size-s.offset)
 			moved = true
 			continue

@@ -137,7 +137,7 @@ func (t *tailer) resume(f found, e *entry, now time.Time) *source {
 		t.counts.lost.Add(left)
 		t.log.Warn("a file shrank while the agent was away", "file", f.path, "lost at most", left)
 	}
-	t.sources[s.id] = s
+	t.know(s)
 	var err error
 	if t.openFile(s, now) {
 		err = s.startAt(e.Offset, s.file)
@@ -197,7 +197,7 @@ func (t *tailer) save(now time.Time) {
 	t.dirty, t.lastSave = false, now
 	entries := make([]entry, 0, len(t.sources)+len(t.missing))
 	t.leaving = slices.DeleteFunc(t.leaving, func(s *source) bool { return len(s.spans) == 0 })
-	for _, s := range append(t.sourcesByTime(), t.leaving...) {
+	for _, s := range slices.Concat(t.sourcesByTime(), t.leaving) {
 		e := entry{Flow: t.flow.ID, Path: s.path, Device: s.id.dev, Inode: s.id.ino, Size: s.size, Modified: s.modified, Seen: now}
 		at, content := s.committed, s
 		if s.copyOf != nil {

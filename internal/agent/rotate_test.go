@@ -158,7 +158,7 @@ func TestManyFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range files {
-		if err := os.WriteFile(filepath.Join(dir, "logs", fmt.Sprintf("app.log.%d", i)), fmt.Appendf(nil, "line of file %d\n", i), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "logs", fmt.Sprintf("app.log.%d", i)), fmt.Appendf(nil, "line of file %d%s\n", i, strings.Repeat(" and more", 40)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

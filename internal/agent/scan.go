@@ -156,7 +156,7 @@ func (t *tailer) adopt(f found, now time.Time, atEnd bool) *source {
 		return s
 	}
 	s := &source{id: f.id, path: f.path, size: f.size, largest: f.size, modified: f.modified, grew: now, since: now, header: t.flow.SkipHeaderLines}
-	t.sources[s.id] = s
+	t.know(s)
 	if !t.openFile(s, now) {
 		if atEnd { // of now, whatever is there
 			s.offset, s.committed, s.header, s.judged = f.size, mark{offset: f.size}, 0, true
@@ -204,23 +204,25 @@ func lastLine(f *os.File, size int64) (int64, error) {
 	return size, nil
 }
 
+// mayClose says whether an open file is read as far as it goes, and can be opened again by its name.
+func (s *source) mayClose() bool {
+	return s.file != nil && s.gone.IsZero() && (s.offset >= s.size || s.copyOf != nil || s.finished)
+}
+
 // openFile opens a source's file and reports whether it is open. When too many are, one
 // that rests is closed.
 func (t *tailer) openFile(s *source, now time.Time) bool {
 	if s.file != nil {
 		return true
 	}
-	if t.open >= t.openMax {
-		var idlest *source
-		for _, o := range t.sources {
-			if o.file != nil && o.gone.IsZero() && (o.offset >= o.size || o.copyOf != nil || o.finished) && (idlest == nil || o.grew.Before(idlest.grew)) {
-				idlest = o
-			}
+	for t.open >= t.openMax {
+		if len(t.closable) == 0 {
+			return false // until the next look finds some
 		}
-		if idlest == nil {
-			return false
+		idlest := t.closable[0]
+		if t.closable = t.closable[1:]; idlest.mayClose() {
+			t.shut(idlest)
 		}
-		t.shut(idlest)
 	}
 	if err := s.open(); err != nil {
 		if !errors.Is(err, errReplaced) && !errors.Is(err, fs.ErrNotExist) {
@@ -261,11 +263,25 @@ func (t *tailer) leave(s *source) {
 		t.leaving = append(t.leaving, s)
 	}
 	t.shut(s)
-	delete(t.sources, s.id)
+	t.forget(s.id)
 	t.dirty = true
 }
 
+func (t *tailer) know(s *source) {
+	t.sources[s.id] = s
+	t.byTime = nil
+}
+
+func (t *tailer) forget(id fileID) {
+	delete(t.sources, id)
+	t.byTime = nil
+}
+
+// sourcesByTime are all, those written to longest ago first, as it was at the last look.
 func (t *tailer) sourcesByTime() []*source {
+	if len(t.byTime) > 0 {
+		return t.byTime
+	}
 	all := make([]*source, 0, len(t.sources))
 	for _, s := range t.sources {
 		all = append(all, s)
@@ -273,6 +289,7 @@ func (t *tailer) sourcesByTime() []*source {
 	slices.SortFunc(all, func(a, b *source) int {
 		return cmp.Or(a.modified.Compare(b.modified), cmp.Compare(a.path, b.path))
 	})
+	t.byTime = all
 	return all
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -52,6 +53,8 @@ type tailer struct {
 	lastSave time.Time
 	open     int // files
 	openMax  int
+	closable []*source       // of those that are open, which rests longest first, as of the last look
+	byTime   []*source       // see sourcesByTime; nil: to be made
 	hidden   map[string]bool // paths that the last list could not look at
 	waiting  bool            // a source waits for another one, see judge
 	idle     bool            // the last look found nothing to read
@@ -153,6 +156,7 @@ func (t *tailer) look(now time.Time) {
 	t.lastLook = now
 	waited := t.waiting // since the last look
 	t.ready, t.waiting = t.ready[:0], false
+	t.byTime, t.closable = nil, t.closable[:0]
 	var behindBytes, behindFiles int64
 	for _, s := range t.sourcesByTime() {
 		if t.sources[s.id] != s {
@@ -196,6 +200,12 @@ func (t *tailer) look(now time.Time) {
 		}
 		t.ready = append(t.ready, s)
 	}
+	for _, s := range t.sources {
+		if s.mayClose() {
+			t.closable = append(t.closable, s)
+		}
+	}
+	slices.SortFunc(t.closable, func(a, b *source) int { return a.grew.Compare(b.grew) })
 	t.idle = len(t.ready) == 0 && !waited
 	t.counts.behindBytes.Store(behindBytes)
 	t.counts.behindFiles.Store(behindFiles)
