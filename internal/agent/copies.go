@@ -83,6 +83,11 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 		}
 		if s.size <= o.size {
 			s.copyOf, s.judged, s.copied = o, true, true
+			for _, c := range t.sources {
+				if c.copyOf == s { // so it is one of the same
+					c.copyOf = o
+				}
+			}
 			t.dirty = true
 			return false, nil
 		}

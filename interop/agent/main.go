@@ -35,7 +35,7 @@ import (
 const (
 	wideStream = "interop-agent"
 	slowStream = "interop-agent-slow" // one shard, of the files whose writers wait for what is in it
-	limit      = 9 * time.Minute
+	limit      = 14 * time.Minute
 )
 
 // options of a run.
