@@ -112,7 +112,7 @@ var clients = []client{
 		{name: "50 MB/s into 64 shards, 60 kills", args: []string{"-rate", "50", "-shards", "64", "-calm", "10s", "-kills", "60"}},
 	}},
 	{name: "agent-brief", install: buildGo("agent"), command: agent, runs: []mode{
-		{name: "https, 5 MB/s into 8 shards, 6 kills", tls: true, args: []string{"-rate", "5", "-shards", "8", "-calm", "4s", "-kills", "6"}},
+		{name: "https, 5 MB/s into 16 shards, 6 kills", tls: true, args: []string{"-rate", "5", "-shards", "16", "-calm", "3s", "-kills", "6"}},
 	}},
 }
 
