@@ -37,6 +37,7 @@ func allRows() []row {
 		// The emulators do not push: kinesalite has no fan-out, and kinesis-mock's has no HTTP/1.1 stream.
 		{"fan-out delivery", map[kind]runFunc{rheo: fanOut, kinesisMock: fanOut}},
 		{figureStartKilled.name, map[kind]runFunc{rheo: startKilled}},
+		{figureAgent.name, map[kind]runFunc{rheo: agentRate}},
 	}
 }
 
