@@ -52,7 +52,7 @@ fuzz:
 # All that is slow.
 nightly: test
 	cd interop && SKIP="$(SKIP)" ORACLES_ROUNDS=1000 $(GO) run . -v dynamodb-oracles
-	cd interop && SKIP="$(SKIP)" $(GO) run . -v rust kcl3 kcl2 kclpy kclnode kpl
+	cd interop && SKIP="$(SKIP)" $(GO) run . -v rust kcl3 kcl2 kclpy kclnode kpl agent
 	RHEO_CRASH_CYCLES=200000 $(GO) test -run 'Crash' -timeout 4h ./internal/shardlog
 	DYNAMODB_ROUNDS=1000 $(GO) test -run 'Linearizable|Transactions' -timeout 4h ./internal/companion/dynamodb
 	CLOUDWATCH_ROUNDS=300 $(GO) test -run 'Model|PowerCuts' -timeout 4h ./internal/companion/cloudwatch

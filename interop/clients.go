@@ -114,6 +114,12 @@ var clients = []client{
 			classpath, err := h.classpath("kpl")
 			return append([]string{h.cache("bin", "interop-kpl"), "-ca", ca, "--"}, jvm(classpath, "interop.Producer")...), err
 		}},
+	{name: "agent", nightly: true, install: buildGo("agent"), command: agent, runs: []mode{
+		{name: "50 MB/s into 64 shards, 60 kills", args: []string{"-rate", "50", "-shards", "64", "-calm", "10s", "-kills", "60"}},
+	}},
+	{name: "agent-brief", install: buildGo("agent"), command: agent, runs: []mode{
+		{name: "https, 5 MB/s into 16 shards, 6 kills", tls: true, args: []string{"-rate", "5", "-shards", "16", "-calm", "3s", "-kills", "6"}},
+	}},
 }
 
 func (c client) folder() string {
@@ -124,6 +130,8 @@ func (c client) folder() string {
 		return "kcl"
 	case "dynamodb-oracles":
 		return "oracles"
+	case "agent-brief":
+		return "agent"
 	}
 	return c.name
 }
@@ -134,6 +142,14 @@ func clientNames() string {
 		names = append(names, c.name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// agent runs rheo agent, of the same binary as the server's.
+func agent(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
+	if h.binary == "" {
+		return nil, errors.New("the agent is of the binary that is built here, or named by -binary")
+	}
+	return append([]string{h.cache("bin", "interop-agent"), "-rheo", h.binary}, m.args...), nil
 }
 
 // java runs the build of the SDK's version in m.args with a trust store made of the server's authority.
@@ -173,9 +189,9 @@ func (h *house) authority(d *daemon.Daemon) (file string, err error) {
 		return "", errors.New("the producer library needs the authority of a server of our own")
 	}
 	data := filepath.Dir(filepath.Dir(d.CA()))
-	pem, err := exec.Command(h.binary, "ca", "--data", data).Output()
+	pem, err := exec.Command(h.binary, "tls", "ca", "--data", data).Output()
 	if err != nil {
-		return "", fmt.Errorf("rheo ca: %w", err)
+		return "", fmt.Errorf("rheo tls ca: %w", err)
 	}
 	file = filepath.Join(filepath.Dir(data), "rheo-ca.pem")
 	return file, os.WriteFile(file, pem, 0o644)

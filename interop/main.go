@@ -28,7 +28,7 @@ import (
 	"github.com/rheostream/rheo/interop/daemon"
 )
 
-const runLimit = 10 * time.Minute // of one client against one server
+const runLimit = 15 * time.Minute // of one client against one server
 
 func main() {
 	skip := flag.String("skip", os.Getenv("SKIP"), "clients to leave out, separated by commas")

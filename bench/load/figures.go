@@ -52,6 +52,7 @@ var (
 	figureGetCold     = &figure{name: "GetRecords cold", unit: "records/s", goal: 0.5}
 	figureFanOutP50   = &figure{name: "fan-out delivery p50, 10 MB/s over 10 shards", unit: "ms", lower: true, goal: 0.5, against: "the puts' own ack p50"}
 	figureFanOutP99   = &figure{name: "fan-out delivery p99, 10 MB/s over 10 shards", unit: "ms", lower: true, goal: 1, against: "the goal"}
+	figureAgent       = &figure{name: "agent, lines of 500 B into 64 shards", unit: "MB/s", goal: 0.7, against: "a loop of the Go SDK that puts the same lines from memory"}
 	figureStartEmpty  = &figure{name: "start, empty directory", unit: "s", lower: true, goal: 1, against: "the goal"}
 	figureStartKilled = &figure{name: "start after kill, 1 GiB of journal", unit: "s", lower: true, goal: 1, against: "the goal"}
 	figureLeases1     = &figure{name: "conditional writes of leases, 1 writer", unit: "writes/s", goal: 3, other: dynamoDBLocal, against: "DynamoDB Local on disk"}
@@ -64,6 +65,7 @@ var (
 var figures = []*figure{
 	figurePut4, figurePut1000, figurePutSmall, figurePutOne, figurePutOneP99, figurePutOneP50, figureGetTail, figureGetCold,
 	figureFanOutP50, figureFanOutP99, figureLeases1, figureLeases64, figureStartEmpty, figureStartKilled, figureRSSIdle, figureRSSLoaded, figureWritten,
+	figureAgent,
 }
 
 // results holds the values of the rounds by figure and server.

@@ -24,6 +24,7 @@ import (
 // bench is the configuration of a run and what it has found.
 type bench struct {
 	limitBinary, rheoBinary, peersDir string
+	sdkLoopBinary                     string
 	keysFile                          string
 	workDir                           string
 	least                             time.Duration // each row runs at least this long
@@ -45,6 +46,7 @@ func main() {
 	out := flag.String("out", "out", "folder of streams.json and, below data.tmp, of the servers' files")
 	flag.StringVar(&b.limitBinary, "limit", "out/bin.tmp/limit", "binary of the limit server")
 	flag.StringVar(&b.rheoBinary, "rheo", "out/bin.tmp/rheo", "binary of rheo")
+	flag.StringVar(&b.sdkLoopBinary, "sdkloop", "out/bin.tmp/sdkloop", "binary of the loop that the agent is compared with")
 	flag.StringVar(&b.peersDir, "peers", "peers", "folder where npm ci was run")
 	flag.DurationVar(&b.least, "least", 30*time.Second, "measure each row for at least this long")
 	flag.DurationVar(&b.idle, "idle", 30*time.Second, "wait before reading the memory of an idle server")

@@ -39,6 +39,7 @@ func allRows() []row {
 		{figureLeases1.name, leases{figureLeases1, 1}.onBoth()},
 		{figureLeases64.name, leases{figureLeases64, 64}.onBoth()},
 		{figureStartKilled.name, map[kind]runFunc{rheo: startKilled}},
+		{figureAgent.name, map[kind]runFunc{rheo: agentRate}},
 	}
 }
 
