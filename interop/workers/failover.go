@@ -8,24 +8,6 @@ import (
 	"github.com/rheostream/rheo/interop/contents"
 )
 
-// How leases of a dead worker move, with the defaults of the client library.
-//
-// All leases are looked at every 2 x (failover time + 25 ms). One that has not been renewed
-// between two looks, and for longer than the failover time, is free: the second look
-// after the death finds it at the latest. In version 2 every worker looks, and takes it.
-//
-// In version 3 only the leader looks, and gives it to a worker that counts as alive, as
-// a dead one does until two of its reports are missing: it can be given its own lease
-// again, until the look after that. When the leader dies, its lock has to expire before
-// anybody looks; it is held for two minutes, and tried for every half minute.
-const (
-	failoverTime = 10 * time.Second
-	look         = 2 * (failoverTime + 25*time.Millisecond)
-	reportEvery  = 30 * time.Second
-	leaderLock   = 2*time.Minute + 30*time.Second
-	slack        = 10 * time.Second // two virtual machines on a busy computer
-)
-
 func (r *run) failover(ctx context.Context) error {
 	const shards = 4
 	if err := r.createStream(ctx, shards); err != nil {
@@ -38,6 +20,9 @@ func (r *run) failover(ctx context.Context) error {
 	byName := map[string]*worker{}
 	for _, name := range []string{"worker-a", "worker-b"} {
 		if byName[name], err = r.start(name); err != nil {
+			return err
+		}
+		if _, err := r.await(ctx, name+" has begun the application", time.Minute, func() (bool, error) { return r.begun(ctx) }); err != nil {
 			return err
 		}
 	}
@@ -86,8 +71,8 @@ func (r *run) failover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w\nleases are %+v", err, leases)
 	}
-	fmt.Printf("the leases of %s moved %.1f s after its death; with a failover time of %s the library has until %s\n",
-		victim, time.Since(died).Seconds(), failoverTime, within)
+	fmt.Printf("the leases of %s moved %.1f s after its death; the library has until %s, see settings.go\n",
+		victim, time.Since(died).Seconds(), within)
 
 	// Traffic goes on until each child of the split and of the merge has been begun.
 	if _, err = r.await(ctx, "all open shards are read", 2*time.Minute, func() (bool, error) { return r.readsAllOpen(ctx, survivor) }); err != nil {
@@ -102,16 +87,17 @@ func (r *run) failover(ctx context.Context) error {
 
 // chooseVictim says whom to kill, and how long its leases may take to move.
 func (r *run) chooseVictim(leader string) (victim string, within time.Duration, err error) {
+	if r.library.version == 2 {
+		return "worker-b", r.library.moved(false), nil // it has no leader
+	}
 	other := map[string]string{"worker-a": "worker-b", "worker-b": "worker-a"}
 	switch {
-	case r.victim == "any":
-		return "worker-b", 2*look + slack, nil
 	case other[leader] == "":
 		return "", 0, fmt.Errorf("the leader is %q, which is no worker", leader)
 	case r.victim == "leader":
-		return leader, leaderLock + 2*look + slack, nil
+		return leader, r.library.moved(true), nil
 	default:
-		return other[leader], 2*reportEvery + look + slack, nil
+		return other[leader], r.library.moved(false), nil
 	}
 }
 
