@@ -37,6 +37,7 @@ const (
 	goalIdleRSS    = 40.0 // MB
 	memoryBudget   = 1024 // MiB, rheo's default
 	goalWritten    = 2.3
+	goalKCLMore    = 100.0 // ms
 )
 
 var (
@@ -50,6 +51,7 @@ var (
 	figureGetCold     = &figure{name: "GetRecords cold", unit: "records/s", goal: 0.5}
 	figureFanOutP50   = &figure{name: "fan-out delivery p50, 10 MB/s over 10 shards", unit: "ms", lower: true, goal: 0.5, against: "the puts' own ack p50"}
 	figureFanOutP99   = &figure{name: "fan-out delivery p99, 10 MB/s over 10 shards", unit: "ms", lower: true, goal: 1, against: "the goal"}
+	figureKCL         = &figure{name: "KCL 3 end-to-end delay p99, fan-out, 5,000 records/s", unit: "ms", lower: true, goal: 1, against: "a bare SubscribeToShard's p99 + 100 ms"}
 	figureStartEmpty  = &figure{name: "start, empty directory", unit: "s", lower: true, goal: 1, against: "the goal"}
 	figureStartKilled = &figure{name: "start after kill, 1 GiB of journal", unit: "s", lower: true, goal: 1, against: "the goal"}
 	figureRSSIdle     = &figure{name: "RSS 30 s after start, no streams", unit: "MB", lower: true, goal: 1, against: "the goal"}
@@ -59,7 +61,7 @@ var (
 
 var figures = []*figure{
 	figurePut4, figurePut1000, figurePutSmall, figurePutOne, figurePutOneP99, figurePutOneP50, figureGetTail, figureGetCold,
-	figureFanOutP50, figureFanOutP99, figureStartEmpty, figureStartKilled, figureRSSIdle, figureRSSLoaded, figureWritten,
+	figureFanOutP50, figureFanOutP99, figureKCL, figureStartEmpty, figureStartKilled, figureRSSIdle, figureRSSLoaded, figureWritten,
 }
 
 // results holds the values of the rounds by figure and server.

@@ -10,7 +10,8 @@
 // killed and started.
 //
 // A worker is told by INTEROP_STREAM, INTEROP_APPLICATION, INTEROP_WORKER what to do, by
-// INTEROP_SETTINGS which settings are not to be the library's defaults (see settings.go),
+// INTEROP_LIBRARY and INTEROP_SETTINGS which version of the library it has and which settings are not
+// to be the defaults (see settings.go),
 // and appends to the file INTEROP_EVENTS what it is given, a line at a time and before
 // it checkpoints (see event.go). When all is over, the whole stream is read
 // back, and what workers were given is compared with it, see check.go. What

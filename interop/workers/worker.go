@@ -56,7 +56,7 @@ func (r *run) start(name string) (*worker, error) {
 	w.cmd = exec.Command(argv[0], argv[1:]...)
 	w.cmd.Stdout, w.cmd.Stderr = log, log
 	w.cmd.Env = append(os.Environ(), "INTEROP_STREAM="+r.stream, "INTEROP_APPLICATION="+r.application,
-		"INTEROP_WORKER="+name, "INTEROP_EVENTS="+file.Name(), "INTEROP_SETTINGS="+strings.Join(r.library.given, " "))
+		"INTEROP_WORKER="+name, "INTEROP_EVENTS="+file.Name(), "INTEROP_SETTINGS="+strings.Join(r.library.given, " "), fmt.Sprint("INTEROP_LIBRARY=", r.library.version))
 	if err := w.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", name, err)
 	}
