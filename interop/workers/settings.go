@@ -53,6 +53,9 @@ func librarySettings(version int, quick, daemon bool) (settings, error) {
 	}
 	if quick {
 		set("failoverTimeMillis", &s.failover, 4*time.Second)
+		// The first worker sleeps for so long when it has created the leases (ShardSyncTask), a minute by default.
+		var idle time.Duration
+		set("shardSyncIntervalMillis", &idle, time.Second)
 	}
 	if quick && version == 3 {
 		set("workerMetricsReporterFreqInMillis", &s.report, 4*time.Second)

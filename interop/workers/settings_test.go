@@ -14,10 +14,10 @@ func TestSettings(t *testing.T) {
 		given            int
 	}{
 		{2, false, false, 50100 * time.Millisecond, 50100 * time.Millisecond, 0},
-		{2, true, true, 26100 * time.Millisecond, 26100 * time.Millisecond, 1},
+		{2, true, true, 26100 * time.Millisecond, 26100 * time.Millisecond, 2},
 		{3, false, false, 110 * time.Second, 230 * time.Second, 1},
-		{3, true, false, 34 * time.Second, 50 * time.Second, 5},
-		{3, true, true, 34 * time.Second, 206 * time.Second, 3},
+		{3, true, false, 34 * time.Second, 50 * time.Second, 6},
+		{3, true, true, 34 * time.Second, 206 * time.Second, 4},
 	} {
 		s, err := librarySettings(test.version, test.quick, test.daemon)
 		if err != nil || s.moved(false) != test.follower || s.moved(true) != test.leader || len(s.given) != test.given {

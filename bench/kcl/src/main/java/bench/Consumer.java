@@ -46,7 +46,9 @@ public final class Consumer {
                 new SingleStreamTracker(stream,
                         InitialPositionInStreamExtended.newInitialPosition(InitialPositionInStream.TRIM_HORIZON)),
                 "bench-kcl", kinesis, DynamoDbAsyncClient.create(), CloudWatchAsyncClient.create(), "worker", Processor::new);
-        new Scheduler(configs.checkpointConfig(), configs.coordinatorConfig(), configs.leaseManagementConfig(),
+        new Scheduler(configs.checkpointConfig(), configs.coordinatorConfig(),
+                // The library sleeps for so long once it has created its leases, a minute by default.
+                configs.leaseManagementConfig().shardSyncIntervalMillis(1000),
                 configs.lifecycleConfig(), configs.metricsConfig(), configs.processorConfig(), configs.retrievalConfig()).run();
     }
 
