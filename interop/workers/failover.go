@@ -22,7 +22,7 @@ func (r *run) failover(ctx context.Context) error {
 		if byName[name], err = r.start(name); err != nil {
 			return err
 		}
-		if _, err := r.await(ctx, name+" has begun the application", time.Minute, func() (bool, error) { return r.begun(ctx) }); err != nil {
+		if _, err := r.await(ctx, name+" has begun the application", 2*time.Minute, func() (bool, error) { return r.begun(ctx) }); err != nil {
 			return err
 		}
 	}

@@ -32,10 +32,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/rheostream/rheo/interop/javalog"
+	"github.com/rheostream/rheo/interop/metrics"
 )
 
 //go:embed tolerated.txt
@@ -82,6 +84,7 @@ type run struct {
 	stream      string
 	kinesis     *kinesis.Client
 	dynamodb    *dynamodb.Client
+	cloudwatch  *cloudwatch.Client
 	workers     []*worker // all that were started
 	logs        []string  // files of others, the producer's
 }
@@ -100,7 +103,7 @@ func (r *run) do(ctx context.Context, scenario string) (err error) {
 		return err
 	}
 	cfg.HTTPClient = plainBodies{cfg.HTTPClient}
-	r.kinesis, r.dynamodb = kinesis.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
+	r.kinesis, r.dynamodb, r.cloudwatch = kinesis.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg), cloudwatch.NewFromConfig(cfg)
 	r.stream, r.application = "interop-"+r.client, "interop-"+r.client+"-application"
 	if r.dir, err = os.MkdirTemp("", "rheo-workers-"); err != nil {
 		return err
@@ -119,6 +122,11 @@ func (r *run) do(ctx context.Context, scenario string) (err error) {
 	if err := play(ctx); err != nil {
 		return err
 	}
+	processed, err := metrics.Total(ctx, r.cloudwatch, r.application, "RecordsProcessed", "Operation", "ShardId")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("CloudWatch has %.0f records processed, what the dead had not yet uploaded is missing\n", processed)
 	return r.checkLogs()
 }
 

@@ -96,6 +96,9 @@ func (r *run) restart(ctx context.Context) error {
 	if err := second.poll(); err != nil {
 		return err
 	}
+	if err := put(); err != nil { // so that there is something to go on with, wherever the second worker was
+		return err
+	}
 	third, err := r.start("third")
 	if err != nil {
 		return err

@@ -49,12 +49,13 @@ public final class Worker {
     }
 
     private static void stop(Scheduler scheduler) {
+        // Version 2 waits for the processors of finished shards too, whose leases it keeps for minutes, and which have
+        // nothing more to say (Scheduler.createWorkerShutdownCallable). The others have been told by then.
+        boolean waitsForFinished = System.getenv("INTEROP_LIBRARY").equals("2");
         try {
-            scheduler.startGracefulShutdown().get(20, TimeUnit.SECONDS);
+            scheduler.startGracefulShutdown().get(waitsForFinished ? 20 : 60, TimeUnit.SECONDS);
         } catch (TimeoutException e) {
-            // Version 2 waits for the processors of finished shards too, whose leases it keeps for minutes, and which have
-            // nothing more to say (Scheduler.createWorkerShutdownCallable). The others have been told by now.
-            if (!System.getenv("INTEROP_LIBRARY").equals("2")) {
+            if (!waitsForFinished) {
                 e.printStackTrace();
                 Runtime.getRuntime().halt(1);
             }
