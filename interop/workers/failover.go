@@ -28,16 +28,12 @@ func (r *run) failover(ctx context.Context) error {
 	}
 	var leases []lease
 	var leader string
-	took, err := r.await(ctx, "both workers hold leases and every shard is read", 4*time.Minute, func() (bool, error) {
+	took, err := r.await(ctx, "both workers hold leases and every shard has a checkpoint", 4*time.Minute, func() (bool, error) {
 		if leases, leader, err = r.leases(ctx); err != nil {
 			return false, err
 		}
-		of, read := held(leases), map[string]bool{}
-		for _, e := range r.events() {
-			read[e.shard] = read[e.shard] || e.kind == "start"
-		}
-		delete(read, "")
-		return len(of) == 2 && of["worker-a"]+of["worker-b"] == shards && len(read) == shards, nil
+		of := held(leases)
+		return len(of) == 2 && of["worker-a"]+of["worker-b"] == shards && len(shardsWith("checkpoint", r.events())) == shards, nil
 	})
 	if err != nil {
 		return fmt.Errorf("%w\nleases are %+v, the leader is %q", err, leases, leader)
@@ -123,19 +119,10 @@ func (r *run) readsAllOpen(ctx context.Context, name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	given := map[string]bool{} // shards
-	of := map[string]string{}  // session to shard
+	var given map[string]bool
 	for _, w := range r.workers {
-		if w.name != name {
-			continue
-		}
-		for _, e := range w.events {
-			switch e.kind {
-			case "start":
-				of[e.session] = e.shard
-			case "record":
-				given[of[e.session]] = true
-			}
+		if w.name == name {
+			given = shardsWith("record", w.events)
 		}
 	}
 	for _, shard := range shards {
@@ -144,6 +131,22 @@ func (r *run) readsAllOpen(ctx context.Context, name string) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// shardsWith gives the shards of which there is an event of a kind.
+func shardsWith(kind string, events []event) map[string]bool {
+	shards := map[string]bool{}
+	of := map[[2]string]string{} // worker and session to shard
+	for _, e := range events {
+		id := [2]string{e.worker, e.session}
+		if e.kind == "start" {
+			of[id] = e.shard
+		}
+		if e.kind == kind {
+			shards[of[id]] = true
+		}
+	}
+	return shards
 }
 
 // progress is for error messages.

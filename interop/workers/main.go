@@ -174,6 +174,11 @@ func (r *run) checkLogs() error {
 
 // await asks every 250 ms until done is true. It fails when a worker that should run does not.
 func (r *run) await(ctx context.Context, what string, within time.Duration, done func() (bool, error)) (took time.Duration, err error) {
+	return r.awaitAsking(ctx, 250*time.Millisecond, what, within, done)
+}
+
+// awaitAsking is await that asks more or less often.
+func (r *run) awaitAsking(ctx context.Context, every time.Duration, what string, within time.Duration, done func() (bool, error)) (took time.Duration, err error) {
 	start := time.Now()
 	for {
 		for _, w := range r.workers {
@@ -194,7 +199,7 @@ func (r *run) await(ctx context.Context, what string, within time.Duration, done
 		select {
 		case <-ctx.Done():
 			return 0, fmt.Errorf("while waiting until %s: %w", what, ctx.Err())
-		case <-time.After(250 * time.Millisecond):
+		case <-time.After(every):
 		}
 	}
 }

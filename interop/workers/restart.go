@@ -89,7 +89,7 @@ func (r *run) restart(ctx context.Context) error {
 	if err := put(); err != nil {
 		return err
 	}
-	if _, err := r.await(ctx, "the second worker is given more", time.Minute, func() (bool, error) { return len(second.events) > before, nil }); err != nil {
+	if _, err := r.awaitAsking(ctx, time.Millisecond, "the second worker is given more", time.Minute, func() (bool, error) { return len(second.events) > before, nil }); err != nil {
 		return err
 	}
 	second.kill()
