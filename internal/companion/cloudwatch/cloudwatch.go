@@ -43,6 +43,7 @@ import (
 	"time"
 
 	"github.com/rheostream/rheo/internal/blob"
+	"github.com/rheostream/rheo/internal/keys"
 	"github.com/rheostream/rheo/internal/metrics"
 	"github.com/rheostream/rheo/internal/shardlog"
 )
@@ -58,7 +59,7 @@ const seriesBytes = 1 << 10
 type Config struct {
 	Log         shardlog.Log
 	Blobs       blob.Store
-	Sealer      Sealer            // nil: nothing is sealed, which is epoch 0
+	Sealer      keys.Sealer       // nil: nothing is sealed, which is epoch 0
 	MemoryBytes int64             // of series, and of data not yet in segments; 0 is MemoryBytesDefault
 	SeriesMax   int               // of all accounts; 0 is one for each 2 KiB of memory
 	Answers     Memory            // what reads take until they are answered; nil: unlimited
@@ -111,7 +112,7 @@ func open(ctx context.Context, c Config) (*Service, error) {
 		return nil, errors.New("cloudwatch: no log or no blobs")
 	}
 	if c.Sealer == nil {
-		c.Sealer = plain{}
+		c.Sealer = keys.Identity{}
 	}
 	if c.MemoryBytes == 0 {
 		c.MemoryBytes = MemoryBytesDefault

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/rheostream/rheo/internal/keys"
 )
 
 // A put is what one command does: data of one namespace of one tenant.
@@ -38,7 +40,7 @@ const commandBytesMax = 10<<20 - 4<<10
 
 var errTooLarge = errors.New("a command of more than 10 MiB")
 
-func (p *put) encode(id [16]byte, sealer Sealer) ([]byte, error) {
+func (p *put) encode(id [16]byte, sealer keys.Sealer) ([]byte, error) {
 	body := appendText(appendText(nil, p.tenant), p.namespace)
 	body = binary.AppendUvarint(body, uint64(len(p.data)))
 	for i := range p.data {
@@ -64,7 +66,7 @@ func (p *put) encode(id [16]byte, sealer Sealer) ([]byte, error) {
 }
 
 // parseCommand reads a command. What it returns does not alias b.
-func parseCommand(b []byte, sealer Sealer) (id [16]byte, p *put, err error) {
+func parseCommand(b []byte, sealer keys.Sealer) (id [16]byte, p *put, err error) {
 	if len(b) < 21 {
 		return id, nil, fmt.Errorf("a command of %d bytes", len(b))
 	}

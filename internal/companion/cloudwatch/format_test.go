@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/rheostream/rheo/internal/keys"
 )
 
 // TestFormats pins what is written to disk: a command, a manifest and a segment of
@@ -17,7 +19,7 @@ func TestFormats(t *testing.T) {
 		{name: "m", unit: unitOf("Bytes"), tier: standard, at: begin.Unix(), summary: single(1.5, 2)},
 		{name: "m", dimensions: []dimension{{"a", "1"}, {"b", "2"}}, tier: highResolution, at: begin.Unix() - 1, summary: of([]value{{1, 2}, {3, 4}})},
 		{name: "n", tier: standard, at: 60, summary: summary{count: 3, sum: 10, min: 1, max: 5, opaque: true}}}}
-	command, err := p.encode([16]byte{1, 2, 3}, plain{})
+	command, err := p.encode([16]byte{1, 2, 3}, keys.Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +32,7 @@ func TestFormats(t *testing.T) {
 	if err := w.flush(); err != nil {
 		t.Fatal(err)
 	}
-	encoded, err := encodeManifest(w.next, b.store, plain{})
+	encoded, err := encodeManifest(w.next, b.store, keys.Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,25 +61,25 @@ func TestFormats(t *testing.T) {
 		t.Errorf("%v, written is\n%s", err, got)
 	}
 
-	_, again, err := parseCommand(command, plain{})
+	_, again, err := parseCommand(command, keys.Identity{})
 	if err != nil || fmt.Sprint(again.data) != fmt.Sprint(p.data) || again.tenant != p.tenant || again.namespace != p.namespace {
 		t.Errorf("read %+v, wrote %+v, %v", again, p, err)
 	}
-	m, s, err := parseManifest(encoded, 1, plain{})
+	m, s, err := parseManifest(encoded, 1, keys.Identity{})
 	if err != nil || m.offset != 1 || len(m.segments) != 3 || s.series.Len() != 3 || s.nextID != 4 {
 		t.Errorf("read %+v, %v", m, err)
 	}
 	// Whatever is cut off or changed is noticed, or is another valid one; nothing is a panic.
 	for i := range command {
-		parseCommand(command[:i], plain{})
+		parseCommand(command[:i], keys.Identity{})
 	}
 	for i := range encoded {
-		if _, _, err := parseManifest(encoded[:i], 1, plain{}); err == nil {
+		if _, _, err := parseManifest(encoded[:i], 1, keys.Identity{}); err == nil {
 			t.Errorf("a manifest of %d of %d bytes was taken", i, len(encoded))
 		}
 		changed := append([]byte(nil), encoded...)
 		changed[i] ^= 0x10
-		if _, _, err := parseManifest(changed, 1, plain{}); err == nil && i != len(manifestMagic)+1 {
+		if _, _, err := parseManifest(changed, 1, keys.Identity{}); err == nil && i != len(manifestMagic)+1 {
 			t.Errorf("a manifest with another byte %d was taken", i)
 		}
 	}

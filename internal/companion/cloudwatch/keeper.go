@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rheostream/rheo/internal/blob"
+	"github.com/rheostream/rheo/internal/keys"
 	"github.com/rheostream/rheo/internal/shardlog"
 )
 
@@ -24,7 +25,7 @@ const segmentsMax = 8
 type keeper struct {
 	log    shardlog.Log
 	blobs  blob.Store
-	sealer Sealer
+	sealer keys.Sealer
 	logger *slog.Logger
 	store  *store
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/rheostream/rheo/internal/keys"
 	"github.com/rheostream/rheo/internal/shardlog"
 )
 
@@ -22,7 +23,7 @@ const mend = "Nothing was changed. If the cause is a disk or a network that can 
 // All methods may be called concurrently.
 type machine struct {
 	log    shardlog.Log
-	sealer Sealer
+	sealer keys.Sealer
 	logger *slog.Logger
 	shard  shardlog.Shard
 	store  *store

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/rheostream/rheo/internal/blob"
+	"github.com/rheostream/rheo/internal/keys"
 )
 
 // A manifest is what there is in blobs: the series, and the segments of each tier
@@ -51,7 +52,7 @@ func segmentName(generation uint64, n int) string {
 }
 
 // encodeManifest writes a manifest with the series that the store has.
-func encodeManifest(m *manifest, s *store, sealer Sealer) ([]byte, error) {
+func encodeManifest(m *manifest, s *store, sealer keys.Sealer) ([]byte, error) {
 	body := s.appendSeries(binary.AppendUvarint(nil, m.offset))
 	body = binary.AppendUvarint(body, uint64(len(m.segments)))
 	for _, sg := range m.segments {
@@ -90,7 +91,7 @@ func (s *store) appendSeries(body []byte) []byte {
 }
 
 // parseManifest reads a manifest, and puts its series into a store, which is new.
-func parseManifest(b []byte, generation uint64, sealer Sealer) (*manifest, *store, error) {
+func parseManifest(b []byte, generation uint64, sealer keys.Sealer) (*manifest, *store, error) {
 	const head = len(manifestMagic) + 5
 	if len(b) < head+4 || string(b[:len(manifestMagic)]) != manifestMagic {
 		return nil, nil, errDamaged
@@ -157,7 +158,7 @@ func generations(ctx context.Context, blobs blob.Store) ([]uint64, error) {
 	return out, nil
 }
 
-func loadManifest(ctx context.Context, blobs blob.Store, generation uint64, sealer Sealer) (*manifest, *store, error) {
+func loadManifest(ctx context.Context, blobs blob.Store, generation uint64, sealer keys.Sealer) (*manifest, *store, error) {
 	r, _, err := blobs.Get(ctx, manifestName(generation), 0, -1)
 	if err != nil {
 		return nil, nil, err

@@ -13,6 +13,7 @@ import (
 	"sort"
 
 	"github.com/rheostream/rheo/internal/blob"
+	"github.com/rheostream/rheo/internal/keys"
 )
 
 // A segment is a blob with data of one partition of one tier, of series in the
@@ -54,7 +55,7 @@ var errNotTaken = errors.New("the blob was not taken")
 
 // writeSegment writes the blocks that next yields, which returns false after the
 // last one, in order of their series. It returns nil if there are none.
-func writeSegment(ctx context.Context, blobs blob.Store, sealer Sealer, tier int, start int64, name string, next func() (block, bool, error)) (*segment, error) {
+func writeSegment(ctx context.Context, blobs blob.Store, sealer keys.Sealer, tier int, start int64, name string, next func() (block, bool, error)) (*segment, error) {
 	first, ok, err := next()
 	if err != nil || !ok {
 		return nil, err
@@ -82,7 +83,7 @@ func writeSegment(ctx context.Context, blobs blob.Store, sealer Sealer, tier int
 	return sg, nil
 }
 
-func (sg *segment) write(w io.Writer, sealer Sealer, b block, next func() (block, bool, error)) error {
+func (sg *segment) write(w io.Writer, sealer keys.Sealer, b block, next func() (block, bool, error)) error {
 	if _, err := w.Write(append([]byte(segmentMagic), segmentVersion)); err != nil {
 		return err
 	}
@@ -148,7 +149,7 @@ func (sg *segment) overlaps(from, to int64) bool {
 }
 
 // readChunk reads the body of a chunk.
-func (sg *segment) readChunk(ctx context.Context, blobs blob.Store, sealer Sealer, i int) ([]byte, error) {
+func (sg *segment) readChunk(ctx context.Context, blobs blob.Store, sealer keys.Sealer, i int) ([]byte, error) {
 	c := sg.chunks[i]
 	r, _, err := blobs.Get(ctx, sg.name, c.at, c.bytes)
 	if err != nil {
@@ -198,7 +199,7 @@ func (sg *segment) eachPoint(points []byte, yield func(p *point)) error {
 type merger struct {
 	ctx    context.Context
 	blobs  blob.Store
-	sealer Sealer
+	sealer keys.Sealer
 	width  int64 // of the buckets to make
 	inputs []*input
 }
@@ -212,7 +213,7 @@ type input struct {
 	points []byte
 }
 
-func newMerger(ctx context.Context, blobs blob.Store, sealer Sealer, segments []*segment, tier int) *merger {
+func newMerger(ctx context.Context, blobs blob.Store, sealer keys.Sealer, segments []*segment, tier int) *merger {
 	m := &merger{ctx: ctx, blobs: blobs, sealer: sealer, width: tiers[tier].width}
 	for _, sg := range segments {
 		m.inputs = append(m.inputs, &input{segment: sg})

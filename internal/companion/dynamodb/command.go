@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/rheostream/rheo/internal/keys"
 )
 
 // A txn is what one command does, whole or not at all.
@@ -57,7 +59,7 @@ const commandBytesMax = 10<<20 - 4<<10
 
 var errTooLarge = errors.New("a command of more than 10 MiB")
 
-func (t txn) encode(id [16]byte, sealer Sealer) ([]byte, error) {
+func (t txn) encode(id [16]byte, sealer keys.Sealer) ([]byte, error) {
 	body := binary.AppendUvarint(nil, uint64(len(t)))
 	for _, s := range t {
 		body = append(body, byte(s.kind))
@@ -106,7 +108,7 @@ var (
 )
 
 // parseCommand reads a command. What it returns does not alias b.
-func parseCommand(b []byte, sealer Sealer) (id [16]byte, t txn, err error) {
+func parseCommand(b []byte, sealer keys.Sealer) (id [16]byte, t txn, err error) {
 	if len(b) < 21 {
 		return id, nil, fmt.Errorf("a command of %d bytes", len(b))
 	}

@@ -42,6 +42,7 @@ import (
 	"time"
 
 	"github.com/rheostream/rheo/internal/blob"
+	"github.com/rheostream/rheo/internal/keys"
 	"github.com/rheostream/rheo/internal/metrics"
 	"github.com/rheostream/rheo/internal/shardlog"
 )
@@ -53,7 +54,7 @@ const MemoryBytesDefault = 64 << 20
 type Config struct {
 	Log         shardlog.Log
 	Blobs       blob.Store
-	Sealer      Sealer            // nil: nothing is sealed, which is epoch 0
+	Sealer      keys.Sealer       // nil: nothing is sealed, which is epoch 0
 	MemoryBytes int64             // of all tables; 0 is MemoryBytesDefault
 	Answers     Memory            // of answers; nil: unlimited
 	Transition  time.Duration     // how long tables and indexes are CREATING or UPDATING
@@ -90,7 +91,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		return nil, errors.New("dynamodb: no log or no blobs")
 	}
 	if c.Sealer == nil {
-		c.Sealer = plain{}
+		c.Sealer = keys.Identity{}
 	}
 	if c.MemoryBytes == 0 {
 		c.MemoryBytes = MemoryBytesDefault

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rheostream/rheo/internal/blob"
+	"github.com/rheostream/rheo/internal/keys"
 	"github.com/rheostream/rheo/internal/shardlog"
 )
 
@@ -23,7 +24,7 @@ const ShardID shardlog.ID = "dynamodb"
 type machine struct {
 	log    shardlog.Log
 	blobs  blob.Store
-	sealer Sealer
+	sealer keys.Sealer
 	logger *slog.Logger
 	shard  shardlog.Shard
 

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rheostream/rheo/internal/keys"
 )
 
 // A snapshot is the state in a blob that is named by its offset:
@@ -46,13 +48,13 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // A snapshotWriter seals pieces into frames.
 type snapshotWriter struct {
 	w      io.Writer // counts and sums what passes
-	sealer Sealer
+	sealer keys.Sealer
 	body   []byte
 	err    error
 }
 
 // writeSnapshot writes a view.
-func writeSnapshot(w io.Writer, s *state, sealer Sealer) error {
+func writeSnapshot(w io.Writer, s *state, sealer keys.Sealer) error {
 	sum := crc32.New(castagnoli)
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	sw := &snapshotWriter{w: io.MultiWriter(buffered, sum), sealer: sealer}
@@ -132,7 +134,7 @@ func (sr *snapshotReader) read(n int) ([]byte, error) {
 }
 
 // readSnapshot reads a state.
-func readSnapshot(r io.Reader, sealer Sealer) (*state, error) {
+func readSnapshot(r io.Reader, sealer keys.Sealer) (*state, error) {
 	sr := &snapshotReader{bufio.NewReaderSize(r, 64<<10), crc32.New(castagnoli)}
 	head, err := sr.read(len(snapshotMagic) + 9)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
+	"github.com/rheostream/rheo/internal/keys"
 )
 
 func testTable() tableDoc {
@@ -82,11 +83,11 @@ func TestCommands(t *testing.T) {
 		{{kind: remember, key: "token", stored: "hash"}},
 	} {
 		id := [16]byte{1, 2, 3}
-		b, err := want.encode(id, plain{})
+		b, err := want.encode(id, keys.Identity{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		gotID, got, err := parseCommand(b, plain{})
+		gotID, got, err := parseCommand(b, keys.Identity{})
 		if err != nil || gotID != id || len(got) != len(want) {
 			t.Fatalf("%v, %v, %v", gotID, got, err)
 		}
@@ -101,12 +102,12 @@ func TestCommands(t *testing.T) {
 			}
 		}
 		for i := range b {
-			if _, _, err := parseCommand(b[:i], plain{}); err == nil {
+			if _, _, err := parseCommand(b[:i], keys.Identity{}); err == nil {
 				t.Errorf("the first %d bytes of %d are a command", i, len(b))
 			}
 		}
 		b[0] = 2
-		if _, _, err := parseCommand(b, plain{}); !errors.Is(err, errNewer) {
+		if _, _, err := parseCommand(b, keys.Identity{}); !errors.Is(err, errNewer) {
 			t.Errorf("version 2: %v", err)
 		}
 	}
@@ -115,13 +116,13 @@ func TestCommands(t *testing.T) {
 // FuzzParseCommand: no bytes make the parser panic.
 func FuzzParseCommand(f *testing.F) {
 	d := testTable()
-	b, err := txn{{kind: putTable, table: "t", doc: d}, put(&d, "a", 1, 0), {kind: remember, key: "k", stored: "h"}}.encode([16]byte{}, plain{})
+	b, err := txn{{kind: putTable, table: "t", doc: d}, put(&d, "a", 1, 0), {kind: remember, key: "k", stored: "h"}}.encode([16]byte{}, keys.Identity{})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, steps, err := parseCommand(b, plain{}); err == nil {
+		if _, steps, err := parseCommand(b, keys.Identity{}); err == nil {
 			newState().apply(1, 1, steps)
 		}
 	})
@@ -180,7 +181,7 @@ func TestFormats(t *testing.T) {
 	d := testTable()
 	s := newState()
 	steps := txn{{kind: putTable, table: d.key(), doc: d}, put(&d, "a", -120, 0), {kind: remember, key: "token", stored: "hash"}}
-	command, err := steps[1:].encode([16]byte{15: 1}, plain{})
+	command, err := steps[1:].encode([16]byte{15: 1}, keys.Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +192,7 @@ func TestFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	var snapshot bytes.Buffer
-	if err := writeSnapshot(&snapshot, s.view(), plain{}); err != nil {
+	if err := writeSnapshot(&snapshot, s.view(), keys.Identity{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range []struct {
@@ -206,7 +207,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("the format of the %s is\n%s\nand was\n%s", f.name, got, f.want)
 		}
 	}
-	again, err := readSnapshot(bytes.NewReader(snapshot.Bytes()), plain{})
+	again, err := readSnapshot(bytes.NewReader(snapshot.Bytes()), keys.Identity{})
 	if err != nil || again.offset != 2 || again.bytes != s.bytes {
 		t.Fatalf("a snapshot at 2 of %d bytes is read as one at %d of %d, %v", s.bytes, again.offset, again.bytes, err)
 	}
@@ -217,10 +218,10 @@ func TestFormats(t *testing.T) {
 	for i := range snapshot.Len() {
 		damaged := bytes.Clone(snapshot.Bytes())
 		damaged[i] ^= 0x40
-		if _, err := readSnapshot(bytes.NewReader(damaged), plain{}); err == nil {
+		if _, err := readSnapshot(bytes.NewReader(damaged), keys.Identity{}); err == nil {
 			t.Errorf("a snapshot whose byte %d was damaged is read", i)
 		}
-		if _, err := readSnapshot(bytes.NewReader(damaged[:i]), plain{}); err == nil {
+		if _, err := readSnapshot(bytes.NewReader(damaged[:i]), keys.Identity{}); err == nil {
 			t.Errorf("the first %d bytes of %d are a snapshot", i, len(damaged))
 		}
 	}
