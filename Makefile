@@ -3,6 +3,7 @@ GO     ?= go
 CYCLES ?= 20
 AREA   ?= streams
 CLIENT ?=
+ONLY   ?=
 SKIP   ?=
 FUZZTIME ?= 60s
 
@@ -22,9 +23,9 @@ go-test:
 	cd interop && $(GO) vet ./... && $(GO) test ./...
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 
-# One client (make interop CLIENT=boto3), or all.
+# One client (make interop CLIENT=boto3), or all. ONLY=leader chooses among the ways to run it.
 interop:
-	cd interop && SKIP="$(SKIP)" $(GO) run . -v $(CLIENT)
+	cd interop && SKIP="$(SKIP)" $(GO) run . -v -only "$(ONLY)" $(CLIENT)
 
 # kill -9 of the real binary under 64 writers; the last line: acked, lost, duplicated.
 crash:

@@ -15,7 +15,7 @@ import (
 // A client is one way in which Kinesis is used. Its folder here has the same name.
 type client struct {
 	name    string
-	nightly bool // too slow to build for every test
+	nightly bool // too slow for every test
 	open    bool // its server has no keys
 	runs    []mode
 
@@ -25,9 +25,10 @@ type client struct {
 
 // A mode is one way in which a client is run.
 type mode struct {
-	name string
-	tls  bool // the endpoint is https://
-	args []string
+	name    string
+	nightly bool // too slow for every test
+	tls     bool // the endpoint is https://
+	args    []string
 }
 
 var (
@@ -89,30 +90,37 @@ var clients = []client{
 			return []string{h.cache("bin", "interop-browser"), "-chromium", chromium()}, nil
 		}},
 
-	{name: "kcl3", nightly: true, install: buildKCL("kcl3", kcl3), command: kcl("kcl3", kcl3), runs: []mode{
-		{name: "fan-out, a follower is killed", args: []string{"fanout", "follower"}},
-		{name: "fan-out, the leader is killed", args: []string{"fanout", "leader"}},
+	{name: "kcl3", install: buildKCL("kcl3", kcl3), command: kcl("kcl3", kcl3), runs: []mode{
+		{name: "fan-out, a follower is killed, quick", args: []string{"fanout", "-victim", "follower", "-quick"}},
+		{name: "fan-out, the leader is killed, quick", nightly: true, args: []string{"fanout", "-victim", "leader", "-quick"}},
+		{name: "fan-out, a follower is killed, defaults", nightly: true, args: []string{"fanout", "-victim", "follower"}},
+		{name: "fan-out, the leader is killed, defaults", nightly: true, args: []string{"fanout", "-victim", "leader"}},
 	}},
 	{name: "kcl2", nightly: true, install: buildKCL("kcl2", kcl2), command: kcl("kcl2", kcl2), runs: []mode{
-		{name: "polling", args: []string{"polling", "any"}},
+		{name: "polling, quick", args: []string{"polling", "-library", "2", "-quick"}},
+		{name: "polling, defaults", args: []string{"polling", "-library", "2"}},
 	}},
 	{name: "kclpy", nightly: true, runs: []mode{plain}, install: installKCLPython,
 		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
 			python := "/usr/bin/env PYTHONPATH=" + h.cache("kclpy", "package") + " " + h.cache("kclpy", "venv", "bin", "python")
-			return h.multilang("kclpy", python+" "+h.interop("kclpy", "processor.py")), nil
+			return h.multilang("kclpy", "3", python+" "+h.interop("kclpy", "processor.py")), nil
 		}},
 	{name: "kclnode", nightly: true, runs: []mode{plain}, install: installKCLNode,
 		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
-			return h.multilang("kclnode", "node "+h.interop("kclnode", "processor.js")), nil
+			return h.multilang("kclnode", "2", "node "+h.interop("kclnode", "processor.js")), nil
 		}},
-	{name: "kpl", nightly: true, runs: []mode{tls}, install: buildKPL,
+	{name: "kpl", install: buildKPL, runs: []mode{
+		{name: "100,000 records, https", tls: true, args: []string{"-count", "100000"}},
+		{name: "1,000,000 records, https", nightly: true, tls: true, args: []string{"-count", "1000000"}},
+	},
 		command: func(h *house, m mode, d *daemon.Daemon) ([]string, error) {
 			ca, err := h.authority(d)
 			if err != nil {
 				return nil, err
 			}
 			classpath, err := h.classpath("kpl")
-			return append([]string{h.cache("bin", "interop-kpl"), "-ca", ca, "--"}, jvm(classpath, "interop.Producer")...), err
+			argv := append([]string{h.cache("bin", "interop-kpl"), "-ca", ca}, m.args...)
+			return append(append(argv, "--"), jvm(classpath, "interop.Producer")...), err
 		}},
 	{name: "agent", nightly: true, install: buildGo("agent"), command: agent, runs: []mode{
 		{name: "50 MB/s into 64 shards, 60 kills", args: []string{"-rate", "50", "-shards", "64", "-calm", "10s", "-kills", "60"}},
@@ -201,7 +209,7 @@ func (h *house) authority(d *daemon.Daemon) (file string, err error) {
 // unless kpl is left out by name.
 func kcl(name, version string) func(*house, mode, *daemon.Daemon) ([]string, error) {
 	return func(h *house, m mode, d *daemon.Daemon) ([]string, error) {
-		argv := []string{h.cache("bin", "interop-workers-"+name), "-client", name, "-scenario", "failover", "-victim", m.args[1]}
+		argv := append([]string{h.cache("bin", "interop-workers-"+name), "-client", name, "-scenario", "failover"}, m.args[1:]...)
 		if !h.leftOut("kpl") {
 			ca, err := h.authority(d)
 			if err != nil {
@@ -218,9 +226,11 @@ func kcl(name, version string) func(*house, mode, *daemon.Daemon) ([]string, err
 	}
 }
 
-// multilang runs the multi-language daemon, whose record processors are processes of the given command.
-func (h *house) multilang(name, processor string) []string {
-	argv := []string{h.cache("bin", "interop-workers-"+name), "-client", name, "-scenario", "restart", "-processor", processor, "--"}
+// multilang runs the multi-language daemon of a version of the client library, whose record processors are
+// processes of the given command.
+func (h *house) multilang(name, library, processor string) []string {
+	argv := []string{h.cache("bin", "interop-workers-"+name), "-client", name, "-library", library, "-quick", "-scenario", "restart",
+		"-processor", processor, "--"}
 	return append(argv, jvm(h.cache(name, "jars", "*"), "software.amazon.kinesis.multilang.MultiLangDaemon",
 		"--properties-file", "{properties}", "--log-configuration", h.interop("multilang", "logback.xml"))...)
 }

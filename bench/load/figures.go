@@ -39,6 +39,7 @@ const (
 	goalIdleRSS    = 40.0 // MB
 	memoryBudget   = 1024 // MiB, rheo's default
 	goalWritten    = 2.3
+	goalKCLMore    = 100.0 // ms
 )
 
 var (
@@ -53,6 +54,7 @@ var (
 	figureFanOutP50   = &figure{name: "fan-out delivery p50, 10 MB/s over 10 shards", unit: "ms", lower: true, goal: 0.5, against: "the puts' own ack p50"}
 	figureFanOutP99   = &figure{name: "fan-out delivery p99, 10 MB/s over 10 shards", unit: "ms", lower: true, goal: 1, against: "the goal"}
 	figureAgent       = &figure{name: "agent, lines of 500 B into 64 shards", unit: "MB/s", goal: 0.7, against: "a loop of the Go SDK that puts the same lines from memory"}
+	figureKCL         = &figure{name: "KCL 3 end-to-end delay p99, fan-out, 5,000 records/s", unit: "ms", lower: true, goal: 1, against: "a bare SubscribeToShard's p99 + 100 ms"}
 	figureStartEmpty  = &figure{name: "start, empty directory", unit: "s", lower: true, goal: 1, against: "the goal"}
 	figureStartKilled = &figure{name: "start after kill, 1 GiB of journal", unit: "s", lower: true, goal: 1, against: "the goal"}
 	figureLeases1     = &figure{name: "conditional writes of leases, 1 writer", unit: "writes/s", goal: 3, other: dynamoDBLocal, against: "DynamoDB Local on disk"}
@@ -64,7 +66,7 @@ var (
 
 var figures = []*figure{
 	figurePut4, figurePut1000, figurePutSmall, figurePutOne, figurePutOneP99, figurePutOneP50, figureGetTail, figureGetCold,
-	figureFanOutP50, figureFanOutP99, figureLeases1, figureLeases64, figureStartEmpty, figureStartKilled, figureRSSIdle, figureRSSLoaded, figureWritten,
+	figureFanOutP50, figureFanOutP99, figureKCL, figureLeases1, figureLeases64, figureStartEmpty, figureStartKilled, figureRSSIdle, figureRSSLoaded, figureWritten,
 	figureAgent,
 }
 

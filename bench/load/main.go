@@ -25,6 +25,7 @@ import (
 type bench struct {
 	limitBinary, rheoBinary, peersDir string
 	sdkLoopBinary                     string
+	kclDir                            string
 	keysFile                          string
 	workDir                           string
 	least                             time.Duration // each row runs at least this long
@@ -48,6 +49,7 @@ func main() {
 	flag.StringVar(&b.rheoBinary, "rheo", "out/bin.tmp/rheo", "binary of rheo")
 	flag.StringVar(&b.sdkLoopBinary, "sdkloop", "out/bin.tmp/sdkloop", "binary of the loop that the agent is compared with")
 	flag.StringVar(&b.peersDir, "peers", "peers", "folder where npm ci was run")
+	flag.StringVar(&b.kclDir, "kcl", "out/kcl.tmp", "folder of the built consumer of the Kinesis Client Library")
 	flag.DurationVar(&b.least, "least", 30*time.Second, "measure each row for at least this long")
 	flag.DurationVar(&b.idle, "idle", 30*time.Second, "wait before reading the memory of an idle server")
 	flag.Int64Var(&b.wrap, "wrap", 2<<30, "bytes of the limit's journal (a quarter for one-record rows); rows run past its end (0: do not wait for it)")

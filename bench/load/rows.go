@@ -38,6 +38,7 @@ func allRows() []row {
 		{"fan-out delivery", map[kind]runFunc{rheo: fanOut, kinesisMock: fanOut}},
 		{figureLeases1.name, leases{figureLeases1, 1}.onBoth()},
 		{figureLeases64.name, leases{figureLeases64, 64}.onBoth()},
+		{figureKCL.name, map[kind]runFunc{rheo: kclDelay}},
 		{figureStartKilled.name, map[kind]runFunc{rheo: startKilled}},
 		{figureAgent.name, map[kind]runFunc{rheo: agentRate}},
 	}
