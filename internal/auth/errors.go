@@ -11,6 +11,8 @@ var (
 		Message: "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."}
 	errUnrecognized = &api.Error{Code: "UnrecognizedClientException",
 		Message: "The security token included in the request is invalid."}
+	errToken = &api.Error{Code: "UnrecognizedClientException", // of a key that there is, with another token
+		Message: "The security token included in the request is invalid."}
 	malformedQuery = &api.Error{Code: "MalformedQueryString", Message: "The query string contains a syntax error."}
 	errMismatch    = &api.Error{Code: "InvalidSignatureException",
 		Message: "The request signature we calculated does not match the signature you provided. " +
