@@ -101,7 +101,11 @@ func (v *Verifier) Verify(c *Claim, r *http.Request, bodySHA256 [sha256.Size]byt
 	var bodyHex [2 * sha256.Size]byte
 	hex.Encode(bodyHex[:], bodySHA256[:])
 	key, err := v.prove(c, r, bodyHex[:])
-	if err != nil {
+	switch err {
+	case nil:
+	case errToken:
+		return nil, errUnrecognized
+	default:
 		return nil, err
 	}
 	return &api.Caller{Account: key.Account, Region: c.Region, AccessKey: key.ID, Principal: key.Principal}, nil

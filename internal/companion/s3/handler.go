@@ -284,7 +284,7 @@ func firstError(errs ...error) error {
 // asError is err as an error of S3's.
 func asError(err error) *api.Error {
 	var e *api.Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e.Code != "InternalFailure" {
 		return e
 	}
 	return &api.Error{Code: "InternalError", Status: http.StatusInternalServerError, Message: "We encountered an internal error. Please try again."}

@@ -85,7 +85,9 @@ var uploadPartEndpoint = endpoint{op: operation("UploadPart", hasUploadPart.Uplo
 	encode: func(w *reply, out any) error {
 		o := out.(*UploadPartOutput)
 		w.set("ETag", o.ETag)
-		w.checksum(&o.checksum, 0)
+		if o.checksum.algorithm != noAlgorithm {
+			w.set(o.checksum.algorithm.header(), o.checksum.text(0))
+		}
 		return w.empty(200)
 	}}
 
@@ -153,12 +155,14 @@ var uploadPartCopyEndpoint = endpoint{op: operation("UploadPartCopy", hasUploadP
 	},
 	encode: func(w *reply, out any) error {
 		o := out.(*UploadPartOutput)
+		sums := xmlOf(&o.checksum, 0)
+		sums.ChecksumType = "" // a part has none
 		return w.document(struct {
 			XMLName      xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ CopyPartResult"`
 			LastModified string
 			ETag         string
 			checksumXML
-		}{LastModified: timestamp(o.Modified), ETag: o.ETag, checksumXML: xmlOf(&o.checksum, 0)})
+		}{LastModified: timestamp(o.Modified), ETag: o.ETag, checksumXML: sums})
 	}}
 
 type hasUploadPartCopy interface {
