@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/rheostream/rheo/internal/vfs"
@@ -109,25 +110,32 @@ func (d *Dir) mkdirs(dir string) error {
 	return nil
 }
 
+// copyBuffers hold what is on its way into files.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
+// copyTo copies r into f. io.EOF alone is r's end: one that breaks off, and be it
+// with io.ErrUnexpectedEOF, leaves no object.
 func copyTo(ctx context.Context, f vfs.File, r io.Reader) error {
-	buf := make([]byte, 256<<10)
+	pooled := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(pooled)
+	buf, n := *pooled, 0
 	var off int64
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := io.ReadFull(r, buf)
-		if n > 0 {
-			if _, werr := f.WriteAt(buf[:n], off); werr != nil {
-				return werr
-			}
-			off += int64(n)
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return nil
-		}
-		if err != nil {
+		m, err := r.Read(buf[n:])
+		if n += m; err != nil && err != io.EOF {
 			return err
+		}
+		if n == len(buf) || err == io.EOF && n > 0 {
+			if _, err := f.WriteAt(buf[:n], off); err != nil {
+				return err
+			}
+			off, n = off+int64(n), 0
+		}
+		if err == io.EOF {
+			return nil
 		}
 	}
 }
