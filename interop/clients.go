@@ -83,6 +83,8 @@ var clients = []client{
 			return []string{h.cache("bin", "interop-browser"), "-chromium", chromium()}, nil
 		}},
 
+	{name: "s3", install: installS3, command: s3, runs: []mode{plain, tls, {name: "killed during uploads", args: []string{"kill"}}}},
+
 	{name: "kcl3", nightly: true, install: buildKCL("kcl3", kcl3), command: kcl("kcl3", kcl3), runs: []mode{
 		{name: "fan-out, a follower is killed", args: []string{"fanout", "follower"}},
 		{name: "fan-out, the leader is killed", args: []string{"fanout", "leader"}},
@@ -108,6 +110,27 @@ var clients = []client{
 			classpath, err := h.classpath("kpl")
 			return append([]string{h.cache("bin", "interop-kpl"), "-ca", ca, "--"}, jvm(classpath, "interop.Producer")...), err
 		}},
+}
+
+// installS3 installs the three clients of S3: the program is in Go, and runs the others.
+func installS3(ctx context.Context, h *house) error {
+	for _, name := range []string{"boto3", "awscli"} {
+		if err := installPython(name)(ctx, h); err != nil {
+			return err
+		}
+	}
+	return buildGo("s3")(ctx, h)
+}
+
+func s3(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
+	program := h.cache("bin", "interop-s3")
+	if len(m.args) > 0 {
+		if h.binary == "" {
+			return nil, errors.New("it kills servers of its own, and there is no binary")
+		}
+		return []string{program, "-kill", h.binary}, nil
+	}
+	return []string{program, "-python", h.cache("boto3", "bin", "python"), "-aws", h.cache("awscli", "bin", "aws")}, nil
 }
 
 func (c client) folder() string {

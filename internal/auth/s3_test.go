@@ -320,8 +320,10 @@ func TestS3Refused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := *v
-	later.now = func() time.Time { return s3Time.Add(16 * time.Minute) }
+	later, err := New(Config{Keys: []Key{s3Key}, Now: func() time.Time { return s3Time.Add(16 * time.Minute) }})
+	if err != nil {
+		t.Fatal(err)
+	}
 	get := func(signed string) *http.Request {
 		r := httptest.NewRequest("GET", "http://localhost/b/k", nil)
 		if strings.Contains(signed, "token") {
@@ -342,7 +344,7 @@ func TestS3Refused(t *testing.T) {
 		want string
 	}{
 		{"an unknown key", swap("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLF"), v, "InvalidAccessKeyId: The AWS Access Key Id you provided does not exist in our records."},
-		{"16 minutes", get("host;x-amz-content-sha256;x-amz-date"), &later, "RequestTimeTooSkewed: The difference between the request time and the current time is too large."},
+		{"16 minutes", get("host;x-amz-content-sha256;x-amz-date"), later, "RequestTimeTooSkewed: The difference between the request time and the current time is too large."},
 		{"another service", swap("/s3/", "/kinesis/"), v, `AuthorizationHeaderMalformed: The authorization header is malformed; incorrect service "kinesis". This endpoint belongs to "s3".`},
 		{"another day", swap("20130524", "20130523"), v, `AuthorizationHeaderMalformed: The authorization header is malformed; Invalid credential date "20130523". This date is not the same as X-Amz-Date: "20130524".`},
 		{"half a credential", swap("/us-east-1", ""), v, `AuthorizationHeaderMalformed: The authorization header is malformed; the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".`},

@@ -39,23 +39,24 @@ func (x *exchange) leftToS3(claim *auth.Claim, err error) bool {
 // serveS3 is the way down of a request for S3 once it is known to be one.
 func (x *exchange) serveS3(claim *auth.Claim, claimErr error) error {
 	x.speakS3()
+	body := &pacedBody{x: x}
 	caller, payload, err := x.Auth.VerifyS3(claim, claimErr, x.r, tlsState(x.r.Context()) != nil)
 	if err != nil {
-		return x.passOver(err)
+		return body.passOver(err)
 	}
 	x.called(caller)
 	// For the buffers through which a body or an answer goes. Operations whose input
 	// is a document take more by themselves.
 	if err := x.reserve(firstBytes); err != nil {
-		return x.passOver(err)
+		return body.passOver(err)
 	}
-	err = x.S3.ServeS3(s3Writer{x}, x.r, caller, payload.Body(&pacedBody{x: x}))
+	err = x.S3.ServeS3(s3Writer{x}, x.r, caller, payload.Body(body))
 	if err != nil && x.answered {
 		x.Log.Error("answer broke off", "request", x.requestID, "path", x.r.URL.Path, "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	if err != nil {
-		return x.passOver(err)
+		return body.passOver(err)
 	}
 	return nil
 }
@@ -125,6 +126,7 @@ type pacedBody struct {
 	n      int64 // bytes that came
 	waited time.Duration
 	until  time.Time // deadline in force
+	failed bool
 }
 
 var (
@@ -150,13 +152,27 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		b.x.control().SetReadDeadline(time.Time{}) // an operation takes the time that it takes
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.x.w.Header().Set("Connection", "close")
-		err = errS3Slow
+		b.failed, err = true, errS3Slow
 	default: // the sender is gone, most likely
-		b.x.w.Header().Set("Connection", "close")
-		err = errS3Short
+		b.failed, err = true, errS3Short
 	}
 	return n, err
+}
+
+// passOver reads what is left of a body that is refused, up to bodyBytesMax, and
+// returns why: most clients read no answer before they have sent everything. A sender
+// who waits to hear whether to send at all is not waited for.
+func (b *pacedBody) passOver(why error) error {
+	waits := b.n == 0 && b.x.r.Header.Get("Expect") != ""
+	if !b.failed && !waits {
+		if _, err := io.CopyN(io.Discard, b, bodyBytesMax); err == io.EOF {
+			return why
+		}
+	}
+	if !waits {
+		b.x.w.Header().Set("Connection", "close")
+	}
+	return why
 }
 
 // An s3Writer writes an answer at the pace of any.

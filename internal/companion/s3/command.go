@@ -117,11 +117,11 @@ func (s *step) append(b []byte) ([]byte, error) {
 	b = appendText(b, s.key)
 	switch s.kind {
 	case putObject:
-		b = binary.AppendUvarint(append(b, flag(s.check)), s.version)
+		b = binary.AppendUvarint(append(b, bit(s.check)), s.version)
 		b = appendText(appendText(b, s.stored), s.upload)
 		b = binary.AppendUvarint(b, s.uploadV)
 	case deleteObject:
-		b = binary.AppendUvarint(append(b, flag(s.check)), s.version)
+		b = binary.AppendUvarint(append(b, bit(s.check)), s.version)
 	case putUpload:
 		b = appendText(appendText(b, s.upload), s.stored)
 	case putPart:

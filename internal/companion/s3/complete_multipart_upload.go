@@ -65,7 +65,7 @@ func (s *Service) CompleteMultipartUpload(ctx context.Context, in *CompleteMulti
 	if err != nil {
 		return nil, err
 	}
-	o, settle, err := s.join(ctx, in, b, u, parts, want)
+	o, settle, err := s.join(ctx, in, u, parts, want)
 	if err != nil {
 		if errors.Is(err, blob.ErrNotFound) { // somebody else was faster, or replaced a part
 			return nil, errPart
@@ -176,10 +176,11 @@ func (in *CompleteMultipartUploadInput) object(u *upload, parts []*object) (*obj
 }
 
 // join puts the bytes of the parts together.
-func (s *Service) join(ctx context.Context, in *CompleteMultipartUploadInput, b *bucket, u *upload, parts []*object, want *object) (*object, func(error), error) {
+func (s *Service) join(ctx context.Context, in *CompleteMultipartUploadInput, u *upload, parts []*object, want *object) (*object, func(error), error) {
 	r := &joined{ctx: ctx, s: s, parts: parts}
 	defer r.close()
-	body := incoming{prefix: objectPrefix, bucket: in.Bucket, key: in.Key, account: b.doc.Account, body: r, length: want.size, max: objectBytesMax}
+	// It takes no quota: the parts, which have taken theirs, go when it comes.
+	body := incoming{prefix: objectPrefix, bucket: in.Bucket, key: in.Key, body: r, length: want.size, max: objectBytesMax}
 	if u.algorithm != noAlgorithm && !u.composite {
 		body.algorithm, body.check = u.algorithm, in.Check
 	}

@@ -29,7 +29,7 @@ func (s *Service) CreateMultipartUpload(ctx context.Context, in *CreateMultipart
 	}
 	now := s.now()
 	u := upload{initiated: now.UnixMilli(), algorithm: in.algorithm, composite: in.composite, headers: in.Headers}
-	id, stored := newUploadID(now), u.encode()
+	id, stored := s.newUploadID(now), u.encode()
 	err := s.decide(ctx, func(st *state) (txn, error) {
 		b, err := owned(ctx, st, in.Bucket)
 		if err != nil {
@@ -43,8 +43,16 @@ func (s *Service) CreateMultipartUpload(ctx context.Context, in *CreateMultipart
 	return &CreateMultipartUploadOutput{in.Bucket, in.Key, id, in.algorithm, in.composite}, nil
 }
 
-// newUploadID is an id that sorts by time and cannot be guessed.
-func newUploadID(now time.Time) string { return fmt.Sprintf("%012x", now.UnixMilli()) + newID(20) }
+// newUploadID is an id that sorts by time, behind all before it, and cannot be guessed.
+func (s *Service) newUploadID(now time.Time) string {
+	for {
+		last := s.lastUpload.Load()
+		next := max(last+1, now.UnixMicro())
+		if s.lastUpload.CompareAndSwap(last, next) {
+			return fmt.Sprintf("%014x", next) + newID(20)
+		}
+	}
+}
 
 var createMultipartUploadEndpoint = endpoint{op: operation("CreateMultipartUpload", hasCreateMultipartUpload.CreateMultipartUpload),
 	method: "POST", on: onObject, query: "uploads",

@@ -48,7 +48,7 @@ const (
 // An incoming is a body on its way to a blob.
 type incoming struct {
 	prefix, bucket, key string // for the blob's name
-	account             string // whose quota it takes
+	account             string // whose quota it takes; empty: nobody's
 	body                io.Reader
 	length              int64 // of body; -1 if it is not known
 	max                 int64 // bytes of body
@@ -72,7 +72,9 @@ func (s *Service) store(ctx context.Context, in incoming) (o *object, settle fun
 	}
 	s.underway.add(name)
 	settle = func(err error) {
-		s.quota.release(in.account, w.room)
+		if in.account != "" {
+			s.quota.release(in.account, w.room)
+		}
 		var refused *api.Error
 		if errors.As(err, &refused) {
 			s.remove(name)
@@ -149,8 +151,10 @@ func (w *intake) grow(n int64) error {
 			return errDiskFull
 		}
 	}
-	if err := w.s.quota.reserve(w.account, w.s.machine.view().usedBy(w.account), n); err != nil {
-		return err
+	if w.account != "" {
+		if err := w.s.quota.reserve(w.account, w.s.machine.view().usedBy(w.account), n); err != nil {
+			return err
+		}
 	}
 	w.room += n
 	return nil

@@ -82,12 +82,12 @@ func (o *object) encode() string {
 	}
 	b = binary.AppendUvarint(b, uint64(o.layout.frame))
 	b = binary.AppendUvarint(b, uint64(o.layout.sealed))
-	b = append(b, byte(o.checksum.algorithm), flag(o.checksum.composite))
+	b = append(b, byte(o.checksum.algorithm), bit(o.checksum.composite))
 	b = appendText(b, string(o.checksum.value))
 	return string(appendText(o.headers.append(b), o.upload))
 }
 
-func flag(v bool) byte {
+func bit(v bool) byte {
 	if v {
 		return 1
 	}
@@ -149,7 +149,7 @@ func blobAndSize(stored string) (blob string, size int64) {
 
 func (u *upload) encode() string {
 	b := binary.AppendUvarint([]byte{recordVersion}, uint64(u.initiated))
-	b = append(b, byte(u.algorithm), flag(u.composite))
+	b = append(b, byte(u.algorithm), bit(u.composite))
 	return string(u.headers.append(b))
 }
 

@@ -46,6 +46,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
@@ -92,6 +93,8 @@ type Service struct {
 	disk    func() Disk
 	now     func() time.Time
 	logger  *slog.Logger
+
+	lastUpload atomic.Int64 // when the youngest upload of this process began, in µs
 
 	underway names // blobs that are written and not yet referred to
 
