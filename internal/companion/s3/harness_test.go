@@ -147,6 +147,9 @@ func (s *store) blobs() []string {
 type seal struct{ epoch uint32 }
 
 func (s seal) Seal(purpose string, plain []byte) ([]byte, uint32, error) {
+	if s.epoch == 0 {
+		return plain, 0, nil
+	}
 	sealed := binary.LittleEndian.AppendUint32(nil, check(purpose, plain))
 	for _, b := range plain {
 		sealed = append(sealed, b^0x5a)
