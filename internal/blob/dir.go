@@ -25,7 +25,13 @@ type Dir struct {
 	fs   vfs.FS
 	root string
 	seq  atomic.Uint64
+
+	mu      sync.Mutex
+	durable map[string]bool // mu; directories whose names are on disk, with those above them
 }
+
+// durableMax bounds what is remembered of directories; it is then begun anew.
+const durableMax = 1 << 14
 
 const (
 	suffix  = ".blob"
@@ -89,25 +95,54 @@ func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (err error) {
 	if err := d.mkdirs(filepath.Dir(dst)); err != nil {
 		return err
 	}
-	if err := d.fs.Rename(tmp, dst); err != nil {
+	err = d.fs.Rename(tmp, dst)
+	if errors.Is(err, fs.ErrNotExist) && d.forget() {
+		// Somebody has removed a directory that was there.
+		if err = d.mkdirs(filepath.Dir(dst)); err == nil {
+			err = d.fs.Rename(tmp, dst)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return d.fs.SyncDir(filepath.Dir(dst))
 }
 
 // mkdirs makes dir and its parents below root durable by name. An existing
-// directory may still be unsynced (another Put just made it), so all are synced.
+// directory may still be unsynced (another Put just made it), so all are synced,
+// but those of which that is known: it costs a Put as much as its data.
 func (d *Dir) mkdirs(dir string) error {
+	d.mu.Lock()
+	known := d.durable[dir]
+	d.mu.Unlock()
+	if known {
+		return nil
+	}
 	if err := d.fs.MkdirAll(dir); err != nil {
 		return err
 	}
-	for dir != d.root {
-		dir = filepath.Dir(dir)
-		if err := d.fs.SyncDir(dir); err != nil {
+	for at := dir; at != d.root; {
+		at = filepath.Dir(at)
+		if err := d.fs.SyncDir(at); err != nil {
 			return err
 		}
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.durable == nil || len(d.durable) >= durableMax {
+		d.durable = make(map[string]bool)
+	}
+	d.durable[dir] = true
 	return nil
+}
+
+// forget has directories be made and synced anew. It says whether any were known.
+func (d *Dir) forget() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known := len(d.durable) > 0
+	d.durable = nil
+	return known
 }
 
 // copyBuffers hold what is on its way into files.
