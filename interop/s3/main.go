@@ -1,6 +1,7 @@
 // Command s3 has clients of S3 use the embedded one: the AWS CLI, boto3 and the AWS
 // SDK for Go with its transfer manager, configured by the environment only. With
-// -kill it runs servers of its own instead, and kills them during multipart uploads.
+// -kill it runs servers of its own instead, and kills them during multipart uploads,
+// and with -browser one for a page that has presigned URLs.
 package main
 
 import (
@@ -34,11 +35,19 @@ func main() {
 	cli := flag.String("aws", "", "the AWS CLI")
 	kill := flag.String("kill", "", "binary of servers to be killed")
 	cycles := flag.Int("cycles", 5, "how often")
+	browser := flag.String("browser", "", "binary of a server for pages in a browser")
+	chromium := flag.String("chromium", "chromium", "that browser")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	if *kill != "" {
 		if err := killed(ctx, *kill, *cycles); err != nil {
+			fail("%v", err)
+		}
+		return
+	}
+	if *browser != "" {
+		if err := browsed(ctx, *browser, *chromium); err != nil {
 			fail("%v", err)
 		}
 		return

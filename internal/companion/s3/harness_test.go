@@ -24,11 +24,12 @@ import (
 // server, that can be started again.
 type store struct {
 	*s3.Service
-	t    testing.TB
-	cfg  s3.Config
-	http s3.HandlerConfig
-	wire wire.HandlerConfig
-	h    *wire.Handler
+	t     testing.TB
+	cfg   s3.Config
+	http  s3.HandlerConfig
+	calls call.Config
+	wire  wire.HandlerConfig
+	h     *wire.Handler
 }
 
 func newStore(t testing.TB, change func(*store)) *store {
@@ -53,7 +54,7 @@ func (s *store) start() {
 		s.t.Fatal(err)
 	}
 	s.Service = service
-	calls := call.New(call.Config{})
+	calls := call.New(s.calls)
 	calls.Register(s3.API, call.S3, service)
 	open, err := auth.New(auth.Config{})
 	if err != nil {
