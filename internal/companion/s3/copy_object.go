@@ -50,8 +50,8 @@ func (s *Service) CopyObject(ctx context.Context, in *CopyObjectInput) (*CopyObj
 	if _, _, err := in.Conditions.write(b, in.Key); err != nil {
 		return nil, err
 	}
-	f, body, err := s.read(ctx, in.CopySource.Bucket, in.CopySource.Key, func(f found) (int64, int64, error) {
-		return 0, f.size, in.CopySource.allows(f.object, putBytesMax)
+	source, body, err := s.read(ctx, in.CopySource.Bucket, in.CopySource.Key, func(o *object) (int64, int64, error) {
+		return 0, o.size, in.CopySource.allows(o, putBytesMax)
 	})
 	if err != nil {
 		return nil, err
@@ -59,14 +59,14 @@ func (s *Service) CopyObject(ctx context.Context, in *CopyObjectInput) (*CopyObj
 	defer body.Close()
 	algorithm := in.algorithm
 	if algorithm == noAlgorithm {
-		algorithm = f.checksum.algorithm
+		algorithm = source.checksum.algorithm
 	}
 	o, settle, err := s.store(ctx, incoming{prefix: objectPrefix, bucket: in.Bucket, key: in.Key, account: b.doc.Account,
-		body: body, length: f.size, max: putBytesMax, algorithm: algorithm})
+		body: body, length: source.size, max: putBytesMax, algorithm: algorithm})
 	if err != nil {
 		return nil, err
 	}
-	if o.headers = f.headers; in.Replace {
+	if o.headers = source.headers; in.Replace {
 		o.headers = in.Headers
 	}
 	err = s.putRecord(ctx, b, in.Bucket, in.Key, o, &in.Conditions)

@@ -38,8 +38,8 @@ type GetObjectOutput struct {
 // disturb the reader.
 func (s *Service) GetObject(ctx context.Context, in *GetObjectInput) (*GetObjectOutput, error) {
 	var out *GetObjectOutput
-	_, body, err := s.read(ctx, in.Bucket, in.Key, func(f found) (off, n int64, err error) {
-		if out, err = choose(f.object, in); err != nil || out.NotModified {
+	_, body, err := s.read(ctx, in.Bucket, in.Key, func(o *object) (off, n int64, err error) {
+		if out, err = choose(o, in); err != nil || out.NotModified {
 			return 0, -1, err
 		}
 		return out.Offset, out.Count, nil

@@ -54,7 +54,7 @@ var endpoints = []endpoint{
 }
 
 // unserved are the parameters that ask for something else than what the path and the
-// method say: with one of them, an operation that does not know it must not be done.
+// method say: with one of them, an operation that it does not belong to must not be done.
 var unserved = []string{"accelerate", "acl", "analytics", "annotation", "attributes", "cors", "delete", "encryption", "intelligent-tiering", "inventory",
 	"legal-hold", "lifecycle", "location", "logging", "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable", "metadataTable",
 	"metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock", "renameObject",
@@ -237,32 +237,35 @@ func (r *request) level() level {
 
 // endpoint finds what is asked for.
 func (r *request) endpoint() (*endpoint, error) {
-	known := ""
 	for i := range endpoints {
 		e := &endpoints[i]
 		if e.on != r.level() || e.method != r.Method || e.query != "" && !r.query.Has(e.query) || e.header != "" && r.Header.Get(e.header) == "" {
 			continue
 		}
-		for _, name := range unserved {
-			if name != e.query && name != "uploadId" && r.query.Has(name) {
-				return nil, notImplemented(r.Method + " with ?" + name)
-			}
-		}
-		if r.query.Has("uploadId") && e.query != "uploadId" && e.query != "partNumber" {
-			return nil, notImplemented(r.Method + " with ?uploadId")
+		if name := r.unknownTo(e); name != "" {
+			return nil, notImplemented(r.Method + " with ?" + name)
 		}
 		return e, r.refuseUnserved()
 	}
+	if name := r.unknownTo(&endpoint{}); name != "" {
+		return nil, notImplemented(r.Method + " with ?" + name)
+	}
+	if r.Method == http.MethodPost {
+		return nil, notImplemented("POST")
+	}
+	return nil, &api.Error{Code: "MethodNotAllowed", Status: http.StatusMethodNotAllowed, Message: "The specified method is not allowed against this resource.",
+		Fields: map[string]any{"Method": r.Method}}
+}
+
+// unknownTo is a parameter of the request that asks for something else than e.
+func (r *request) unknownTo(e *endpoint) string {
 	for _, name := range unserved {
-		if r.query.Has(name) {
-			known = " with ?" + name
+		ofPart := name == "uploadId" && e.query == "partNumber"
+		if r.query.Has(name) && name != e.query && !ofPart {
+			return name
 		}
 	}
-	if known == "" && r.Method != http.MethodPost {
-		return nil, &api.Error{Code: "MethodNotAllowed", Status: http.StatusMethodNotAllowed, Message: "The specified method is not allowed against this resource.",
-			Fields: map[string]any{"Method": r.Method}}
-	}
-	return nil, notImplemented(r.Method + known)
+	return ""
 }
 
 // release gives back what memory the request held.

@@ -4,12 +4,12 @@ import "context"
 
 // HeadObject is GetObject without the bytes.
 func (s *Service) HeadObject(ctx context.Context, in *HeadObjectInput) (*GetObjectOutput, error) {
-	f, err := s.find(ctx, in.Bucket, in.Key)
+	o, err := s.find(ctx, in.Bucket, in.Key)
 	if err != nil {
 		return nil, err
 	}
 	get := GetObjectInput(*in)
-	return choose(f.object, &get)
+	return choose(o, &get)
 }
 
 // HeadObjectInput asks for the facts of an object.
