@@ -193,6 +193,32 @@ func presigned(t *testing.T, srv *rheo.Server, client *s3.Client) {
 	}
 }
 
+// TestS3InMemory: a server without a directory has S3 too, with a bound.
+func TestS3InMemory(t *testing.T) {
+	srv, err := rheo.New(rheo.Config{ObjectBytesMax: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	client, ctx, b0b := s3Client(t, srv, false), t.Context(), aws.String("b0b")
+	if _, err := client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: b0b}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: b0b, Key: b0b, Body: strings.NewReader("hello")}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: b0b, Key: aws.String("more"), Body: bytes.NewReader(make([]byte, 996))})
+	wantCode(t, "past the quota", err, "QuotaExceeded")
+	out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: b0b, Key: b0b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Body.Close()
+	if b, err := io.ReadAll(out.Body); string(b) != "hello" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
 // An atBuffer is bytes that are written wherever, by many.
 type atBuffer struct {
 	mu sync.Mutex
