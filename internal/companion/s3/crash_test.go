@@ -251,7 +251,7 @@ func (d *disk) checkBlobs(writers []*writer) {
 		}
 	}
 	have := -1
-	for range 400 {
+	for range 4000 {
 		have = 0
 		for _, prefix := range []string{"s3/", "s3-parts/"} {
 			infos, err := d.blobs.List(d.t.Context(), prefix, "", 1000)

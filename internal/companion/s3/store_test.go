@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rheostream/rheo/internal/api"
@@ -348,30 +349,32 @@ func TestSweep(t *testing.T) {
 // TestKeptWaiting: who waits for parts to be put together is given signs of life, and
 // then the answer or the error.
 func TestKeptWaiting(t *testing.T) {
-	g := &gate{}
-	s := newStore(t, func(s *store) { g.Store, s.cfg.Blobs, s.http.Patience = s.cfg.Blobs, g, 2*time.Millisecond })
-	s.ok("PUT", "/b0b", "")
-	id := element(s.ok("POST", "/b0b/k?uploads", ""), "UploadId")
-	tag := s.do("PUT", "/b0b/k?partNumber=1&uploadId="+id, "hello").Header.Get("ETag")
-	g.slow = 50 * time.Millisecond
-	doc := "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + tag + "</ETag></Part></CompleteMultipartUpload>"
-	answer := s.ok("POST", "/b0b/k?uploadId="+id, doc)
-	if !strings.Contains(answer, "?>\n  ") || element(answer, "Key") != "k" || strings.Count(answer, "<?xml") != 1 {
-		t.Error(answer)
-	}
-	g.slow = 0
-	s.ok("PUT", "/b0b/source", "source")
-	names := s.blobs()
-	for _, name := range names { // a file that somebody took away
-		if strings.HasPrefix(name, "s3/b0b/source") {
-			s.cfg.Blobs.Delete(t.Context(), name)
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		s := newStore(t, func(s *store) { g.Store, s.cfg.Blobs = s.cfg.Blobs, g })
+		s.ok("PUT", "/b0b", "")
+		id := element(s.ok("POST", "/b0b/k?uploads", ""), "UploadId")
+		tag := s.do("PUT", "/b0b/k?partNumber=1&uploadId="+id, "hello").Header.Get("ETag")
+		g.slow = 35 * time.Second
+		answer := s.ok("POST", "/b0b/k?uploadId="+id, "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"+tag+"</ETag></Part></CompleteMultipartUpload>")
+		const begin = `<?xml version="1.0" encoding="UTF-8"?>` + "\n  <" // after 10 s, and a space after 20 and 30
+		if !strings.HasPrefix(answer, begin+"CompleteMultipartUploadResult") || element(answer, "Key") != "k" || strings.Count(answer, "<?xml") != 1 {
+			t.Error(answer)
 		}
-	}
-	g.slow = 50 * time.Millisecond
-	answer = s.ok("PUT", "/b0b/copy", "", "X-Amz-Copy-Source", "/b0b/source")
-	if element(answer, "Code") != "InternalError" {
-		t.Error(answer)
-	}
+		s.ok("PUT", "/b0b/source", "source")
+		for _, name := range s.blobs() { // a file that somebody took away
+			if strings.HasPrefix(name, "s3/b0b/source") {
+				s.cfg.Blobs.Delete(t.Context(), name)
+			}
+		}
+		answer = s.ok("PUT", "/b0b/copy", "", "X-Amz-Copy-Source", "/b0b/source")
+		if !strings.HasPrefix(answer, `<?xml version="1.0" encoding="UTF-8"?>`+"\n") || element(answer, "Code") != "InternalError" {
+			t.Error(answer)
+		}
+		if code := s.code("PUT", "/b0b/copy", "", "X-Amz-Copy-Source", "/b0b/none"); code != "NoSuchKey" { // at once, under its own status
+			t.Error(code)
+		}
+	})
 }
 
 // TestGone: a sender who breaks off changes nothing and leaves nothing.
