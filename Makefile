@@ -32,7 +32,7 @@ crash:
 	cd interop && $(GO) run ./crash -cycles $(CYCLES)
 
 bench:
-	@test "$(AREA)" = streams || { echo "make bench: there is nothing to measure in $(AREA) yet"; exit 1; }
+	@test "$(AREA)" = streams -o "$(AREA)" = objects || { echo "make bench: there is nothing to measure in $(AREA) yet"; exit 1; }
 	$(MAKE) -C bench $(AREA) ARGS='$(ARGS)'
 
 # Fetch AWS's newest models, then generate from them.
