@@ -69,9 +69,9 @@ func fail(format string, args ...any) {
 
 func equal[T comparable](what string, got, want T) {
 	if got != want {
-		fail("%s is %.200v, want %.200v", what, got, want)
+		fail("%s is %.200s, want %.200s", what, fmt.Sprint(got), fmt.Sprint(want))
 	}
-	fmt.Printf("%s: %.80v\n", what, got)
+	fmt.Printf("%s: %.80s\n", what, fmt.Sprint(got))
 }
 
 func run(ctx context.Context, name string, args ...string) string {
