@@ -33,7 +33,7 @@ crash:
 	cd interop && $(GO) run ./crash -cycles $(CYCLES)
 
 bench:
-	@test "$(AREA)" = streams || { echo "make bench: there is nothing to measure in $(AREA) yet"; exit 1; }
+	@test "$(AREA)" = streams -o "$(AREA)" = objects || { echo "make bench: there is nothing to measure in $(AREA) yet"; exit 1; }
 	$(MAKE) -C bench $(AREA) ARGS='$(ARGS)'
 
 # Fetch AWS's newest models, then generate from them.
@@ -57,6 +57,7 @@ nightly: test
 	RHEO_CRASH_CYCLES=200000 $(GO) test -run 'Crash' -timeout 4h ./internal/shardlog
 	DYNAMODB_ROUNDS=1000 $(GO) test -run 'Linearizable|Transactions' -timeout 4h ./internal/companion/dynamodb
 	CLOUDWATCH_ROUNDS=300 $(GO) test -run 'Model|PowerCuts' -timeout 4h ./internal/companion/cloudwatch
+	S3_ROUNDS=300 $(GO) test -run 'PowerCuts' -timeout 4h ./internal/companion/s3
 	$(GO) test -race ./...
 	$(MAKE) fuzz
 	$(MAKE) crash CYCLES=500

@@ -5,14 +5,15 @@ import "fmt"
 // How the memory budget (Config.MemoryBytes) is spent. The resident set of the
 // process stays below it plus a tenth:
 //
-//	budget = 1 GiB      log 256   requests 296   answers 296   tables 64   metrics 16   the rest 96
-//	budget = 256 MiB    log  64   requests  62   answers  62   tables 16   metrics  4   the rest 48
-//	budget = 160 MiB    log  41   requests  32   answers  32   tables 10   metrics  2   the rest 42
+//	budget = 1 GiB      log 256   requests 269   answers 269   tables 64   metrics 16   objects 54   the rest 96
+//	budget = 256 MiB    log  64   requests  59   answers  59   tables 16   metrics  4   objects  6   the rest 48
+//	budget = 160 MiB    log  41   requests  32   answers  32   tables 10   metrics  2   objects 0.5  the rest 42
 //
 // The log's share holds records on their way to segments. Requests and answers
 // have shares of their own, so that readers who are slow to take their answers do
 // not keep writers out. The tables are DynamoDB's, which are in memory as a whole;
-// the metrics CloudWatch's, of which the names are, and the data of an hour or less.
+// the metrics CloudWatch's, of which the names are, and the data of an hour or less;
+// the objects S3's, of which the keys and headers are: some 3,000 a MiB.
 // The rest is for what is not counted: the program itself,
 // its indexes, connections, and garbage that the collector has not got round to.
 const (
@@ -24,6 +25,9 @@ const (
 	// logMemoryMin: the log takes a quarter of its memory at once, which has to be
 	// a PutRecords of 10 MiB with its frames.
 	logMemoryMin = 41 << 20
+	// objectMemoryMin is what is left for the index of objects with the least budget,
+	// and enough for some 1,500.
+	objectMemoryMin = 512 << 10
 	// restBytes and a sixteenth of the budget are the rest.
 	restBytes = 32 << 20
 	// codeBytes are resident beside the Go heap (mapped pages of the program), or
@@ -32,7 +36,7 @@ const (
 )
 
 // shares of a memory budget.
-type shares struct{ log, requests, answers, tables, metrics int64 }
+type shares struct{ log, requests, answers, tables, metrics, objects int64 }
 
 func shareMemory(budget int64) (s shares, err error) {
 	if budget < MemoryBytesMin {
@@ -40,7 +44,8 @@ func shareMemory(budget int64) (s shares, err error) {
 	}
 	s.log = max(budget/4, logMemoryMin)
 	s.tables, s.metrics = budget/16, budget/64
-	s.requests = (budget - s.log - s.tables - s.metrics - restBytes - budget/16) / 2
+	s.objects = objectMemoryMin + (budget-MemoryBytesMin)/16
+	s.requests = (budget - s.log - s.tables - s.metrics - s.objects - restBytes - budget/16) / 2
 	s.answers = s.requests
 	return s, nil
 }

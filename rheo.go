@@ -32,6 +32,7 @@ import (
 	"github.com/rheostream/rheo/internal/catalog"
 	"github.com/rheostream/rheo/internal/companion/cloudwatch"
 	"github.com/rheostream/rheo/internal/companion/dynamodb"
+	"github.com/rheostream/rheo/internal/companion/s3"
 	"github.com/rheostream/rheo/internal/companion/sts"
 	"github.com/rheostream/rheo/internal/metrics"
 	"github.com/rheostream/rheo/internal/shardlog"
@@ -93,6 +94,10 @@ type Config struct {
 	JournalFiles int   // 0 is 8
 	Repair       bool
 
+	// ObjectBytesMax is how many bytes the objects of an account may take, with the
+	// parts of its uploads. 0 is no limit or, where everything is in memory, MemoryBytes.
+	ObjectBytesMax int64
+
 	LogLevel  slog.Level
 	LogFormat string       // for the command: "text" or "json"
 	Logger    *slog.Logger // nil discards
@@ -106,6 +111,8 @@ type Server struct {
 	streams    *streams.Service
 	dynamodb   *dynamodb.Service
 	cloudwatch *cloudwatch.Service
+	s3         *s3.Service
+	volume     func() (free, total int64, err error)
 	handler    *wire.Handler
 	servers    []*wire.Server
 	authority  *wire.Authority
@@ -209,17 +216,25 @@ func (s *Server) start(c Config, memory shares) (err error) {
 	if err != nil {
 		return err
 	}
+	s.s3, err = s3.New(context.Background(), s3.Config{
+		Log: s.log, Blobs: s.blobs, MemoryBytes: memory.objects, QuotaBytes: c.objectBytesMax(), Disk: s.diskForObjects, Metrics: registry, Logger: c.Logger,
+	})
+	if err != nil {
+		return err
+	}
 	calls := call.New(call.Config{Limits: c.Limits, Log: c.Logger, Metrics: registry})
 	calls.Register(kinesis.Service, call.Kinesis, s.streams)
 	calls.Register(dynamodbapi.Service, call.DynamoDB, s.dynamodb)
 	calls.Register(cloudwatchapi.Service, call.CloudWatch, s.cloudwatch)
 	calls.Register(stsapi.Service, call.STS, sts.Service{})
+	calls.Register(s3.API, call.S3, s.s3)
 	verifier, err := auth.New(auth.Config{Keys: c.Keys})
 	if err != nil {
 		return err
 	}
 	s.handler = wire.NewHandler(wire.HandlerConfig{
-		Services: []*api.Service{kinesis.Service, dynamodbapi.Service, cloudwatchapi.Service, stsapi.Service}, Auth: verifier, Calls: calls, Metrics: registry,
+		Services: []*api.Service{kinesis.Service, dynamodbapi.Service, cloudwatchapi.Service, stsapi.Service, s3.API}, Auth: verifier, Calls: calls, Metrics: registry,
+		S3:     s3.NewHandler(s3.HandlerConfig{Calls: calls, Memory: requests, Hosts: c.Names}),
 		Memory: requests, Answers: answers,
 		Hosts: c.Names, Origins: c.Origins, MetricsOpen: c.MetricsOpen, Version: Version, Log: c.Logger,
 	})
@@ -247,12 +262,30 @@ func (s *Server) openStorage(c Config, memoryBytes int64) (err error) {
 	if err != nil {
 		return err
 	}
+	s.volume = func() (free, total int64, err error) { return fsys.Usage(filepath.Join(dir, "blobs")) }
 	s.catalog, err = catalog.Open(context.Background(), catalog.Config{Log: s.log, Blobs: s.blobs, Logger: c.Logger})
 	if err != nil || c.Dir == "" {
 		return err
 	}
 	s.authority, err = wire.OpenAuthority(filepath.Join(c.Dir, "tls"), c.Names, nil)
 	return err
+}
+
+func (c *Config) objectBytesMax() int64 {
+	if c.ObjectBytesMax == 0 && c.Dir == "" {
+		return c.MemoryBytes
+	}
+	return c.ObjectBytesMax
+}
+
+// diskForObjects is the space that there is for objects. They leave twice what the
+// log keeps free for itself: uploads end before streams do.
+func (s *Server) diskForObjects() s3.Disk {
+	free, total, err := s.volume()
+	if err != nil {
+		return s3.Disk{Free: 1 << 62} // not every file system can say; a full one then shows by its errors
+	}
+	return s3.Disk{Free: free, Reserve: 2 * min(total/20, 1<<30)}
 }
 
 func (s *Server) listen(c Config) error {
@@ -444,6 +477,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	listeners.Wait()
 	var errs []error
+	if s.s3 != nil {
+		s.s3.Close()
+	}
 	if s.cloudwatch != nil {
 		s.cloudwatch.Close()
 	}

@@ -95,6 +95,13 @@ var settings = []*Setting{
 		set:  func(c *Config, v string) error { return parseInt(v, 1, quotaMax, &c.OnDemandLimit) }},
 	{Name: "memory", Default: "1GiB", Help: "budget for requests, answers and unflushed records together, at least 160MiB; the process stays within a tenth more",
 		set: func(c *Config, v string) error { return parseBytes(v, MemoryBytesMin, 1<<42, &c.MemoryBytes) }},
+	{Name: "object-quota", Default: "none", Help: "bytes that the S3 objects of an account may take, like 100GiB; none for as many as the disk has",
+		set: func(c *Config, v string) error {
+			if v == "none" {
+				return nil
+			}
+			return parseBytes(v, 1, 1<<60, &c.ObjectBytesMax)
+		}},
 	{Name: "journal-files", Default: "8", Help: "journal files of 256 MiB that the ring may grow to",
 		set: func(c *Config, v string) error { return parseInt(v, 2, 64, &c.JournalFiles) }},
 	{Name: "metrics", Default: "loopback", Help: "who may read /metrics: loopback (this machine), or open (anyone who reaches the port)",

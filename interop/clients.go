@@ -90,6 +90,8 @@ var clients = []client{
 			return []string{h.cache("bin", "interop-browser"), "-chromium", chromium()}, nil
 		}},
 
+	{name: "s3", install: installS3, command: s3, runs: []mode{plain, tls, {name: "killed during uploads", args: []string{"kill"}}, {name: "a page in a browser", args: []string{"browser"}}}},
+
 	{name: "kcl3", install: buildKCL("kcl3", kcl3), command: kcl("kcl3", kcl3), runs: []mode{
 		{name: "fan-out, a follower is killed, quick", args: []string{"fanout", "-victim", "follower", "-quick"}},
 		{name: "fan-out, the leader is killed, quick", nightly: true, args: []string{"fanout", "-victim", "leader", "-quick"}},
@@ -128,6 +130,30 @@ var clients = []client{
 	{name: "agent-brief", install: buildGo("agent"), command: agent, runs: []mode{
 		{name: "https, 5 MB/s into 16 shards, 6 kills", tls: true, args: []string{"-rate", "5", "-shards", "16", "-calm", "3s", "-kills", "6"}},
 	}},
+}
+
+// installS3 installs the three clients of S3: the program is in Go, and runs the others.
+func installS3(ctx context.Context, h *house) error {
+	if err := needs(ctx, "chromium"); err != nil {
+		return err
+	}
+	for _, name := range []string{"boto3", "awscli"} {
+		if err := installPython(name)(ctx, h); err != nil {
+			return err
+		}
+	}
+	return buildGo("s3")(ctx, h)
+}
+
+func s3(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
+	program := h.cache("bin", "interop-s3")
+	if len(m.args) > 0 {
+		if h.binary == "" {
+			return nil, errors.New("it runs servers of its own, and there is no binary")
+		}
+		return []string{program, "-" + m.args[0], h.binary, "-chromium", chromium()}, nil
+	}
+	return []string{program, "-python", h.cache("boto3", "bin", "python"), "-aws", h.cache("awscli", "bin", "aws")}, nil
 }
 
 func (c client) folder() string {

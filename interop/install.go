@@ -100,8 +100,12 @@ func (h *house) once(name string, inputs []string, install func() error) error {
 	return os.WriteFile(stamp, []byte(want), 0o644)
 }
 
+var pythonLock sync.Mutex // two clients may want the same environment
+
 func installPython(name string) func(context.Context, *house) error {
 	return func(ctx context.Context, h *house) error {
+		pythonLock.Lock()
+		defer pythonLock.Unlock()
 		if err := needs(ctx, "python3"); err != nil {
 			return err
 		}

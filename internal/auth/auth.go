@@ -11,7 +11,8 @@
 //
 // No other code sees credentials, and nothing but Verify makes an [api.Caller]
 // from a request. The checks, their order and their words are those of AWS's
-// JSON services.
+// JSON services. S3 has rules and words of its own, above all for bodies, which it
+// takes too large to be hashed before anything is done: [Verifier.VerifyS3].
 //
 // A Verifier without keys is open: every key is accepted, a key of 12 digits is
 // itself the account and any other stands for [DefaultAccount]. The request must
@@ -21,6 +22,7 @@ package auth
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -94,26 +96,47 @@ func (v *Verifier) Open() bool { return len(v.keys) == 0 }
 // set. In open mode bodySHA256 is not looked at.
 func (v *Verifier) Verify(c *Claim, r *http.Request, bodySHA256 [sha256.Size]byte) (*api.Caller, error) {
 	if v.Open() {
-		account := DefaultAccount
-		if isAccount(c.AccessKey) {
-			account = c.AccessKey
-		}
-		return &api.Caller{Account: account, Region: c.Region, AccessKey: c.AccessKey, Principal: rootOf(account)}, nil
+		return believed(c), nil
 	}
+	var bodyHex [2 * sha256.Size]byte
+	hex.Encode(bodyHex[:], bodySHA256[:])
+	key, err := v.prove(c, r, bodyHex[:])
+	switch err {
+	case nil:
+	case errToken:
+		return nil, errUnrecognized
+	default:
+		return nil, err
+	}
+	return &api.Caller{Account: key.Account, Region: c.Region, AccessKey: key.ID, Principal: key.Principal}, nil
+}
+
+// believed is the caller that a claim is taken for in open mode.
+func believed(c *Claim) *api.Caller {
+	account := DefaultAccount
+	if isAccount(c.AccessKey) {
+		account = c.AccessKey
+	}
+	return &api.Caller{Account: account, Region: c.Region, AccessKey: c.AccessKey, Principal: rootOf(account)}
+}
+
+// prove returns the key that signed r with a body of that hash. A key that there is
+// not costs as much work as one that there is.
+func (v *Verifier) prove(c *Claim, r *http.Request, bodyHex []byte) (*Key, error) {
 	key, cache := v.keys[c.AccessKey], &v.known
 	if key == nil {
 		key, cache = &v.standIn, &v.unknown
 	}
-	proven := c.provenBy(key, cache, r, bodySHA256)
+	proven := c.provenBy(key, cache, r, bodyHex)
 	switch {
 	case key == &v.standIn:
 		return nil, errUnrecognized
 	case !proven:
 		return nil, errMismatch
 	case !sameSecret(c.token, key.Token):
-		return nil, errUnrecognized
+		return nil, errToken
 	}
-	return &api.Caller{Account: key.Account, Region: c.Region, AccessKey: key.ID, Principal: key.Principal}, nil
+	return key, nil
 }
 
 func rootOf(account string) string { return "arn:aws:iam::" + account + ":root" }

@@ -3,6 +3,7 @@ package auth
 import (
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,13 +42,14 @@ func sentPath(r *http.Request) string {
 }
 
 // appendCanonicalPath appends the path, which is already encoded once, encoded
-// once more; S3 alone takes it as it is. Dots and doubled slashes are resolved.
+// once more, with dots and doubled slashes resolved. For S3, whose keys may have
+// such, it is encoded once, in whatever spelling it came.
 func appendCanonicalPath(b []byte, path string, s3 bool) []byte {
 	if path == "" || path == "/" {
 		return append(b, '/')
 	}
 	if s3 {
-		return append(b, path...)
+		return appendKeyPath(b, path)
 	}
 	var kept []string
 	for segment := range strings.SplitSeq(path, "/") {
@@ -67,6 +69,20 @@ func appendCanonicalPath(b []byte, path string, s3 bool) []byte {
 	}
 	if len(kept) == 0 || strings.HasSuffix(path, "/") {
 		b = append(b, '/')
+	}
+	return b
+}
+
+func appendKeyPath(b []byte, path string) []byte {
+	plain, err := url.PathUnescape(path)
+	if err != nil {
+		plain = path // nobody signs that, and net/http does not take it
+	}
+	for i, part := range strings.Split(plain, "/") {
+		if i > 0 {
+			b = append(b, '/')
+		}
+		b = appendEncoded(b, part)
 	}
 	return b
 }

@@ -1,9 +1,14 @@
 package auth
 
-import "github.com/rheostream/rheo/internal/api"
+import (
+	"errors"
+
+	"github.com/rheostream/rheo/internal/api"
+)
 
 // The words of AWS's own front end.
 var (
+	errToken   = errors.New("the key has another token") // what a service says to that is its own
 	errMissing = &api.Error{Code: "MissingAuthenticationTokenException", Message: "Missing Authentication Token"}
 	errBoth    = &api.Error{Code: "InvalidSignatureException",
 		Message: "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."}

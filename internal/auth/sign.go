@@ -11,14 +11,12 @@ import (
 	"sync"
 )
 
-// provenBy says whether key made the claim's signature over r and its body.
-func (c *Claim) provenBy(key *Key, cache *derivedKeys, r *http.Request, bodySHA256 [sha256.Size]byte) bool {
-	var bodyHex [2 * sha256.Size]byte
-	hex.Encode(bodyHex[:], bodySHA256[:])
-
+// provenBy says whether key made the claim's signature over r and a body of that
+// hash, in hexadecimal, or what S3 has in its place.
+func (c *Claim) provenBy(key *Key, cache *derivedKeys, r *http.Request, bodyHex []byte) bool {
 	buf := canonicalBuffers.Get().(*[]byte)
 	defer canonicalBuffers.Put(buf)
-	*buf = c.appendCanonical((*buf)[:0], r, bodyHex[:])
+	*buf = c.appendCanonical((*buf)[:0], r, bodyHex)
 	canonicalSum := sha256.Sum256(*buf)
 
 	mac := newMAC(cache.get(key, c.scopeDate, c.Region, c.Service))
@@ -30,7 +28,7 @@ func (c *Claim) provenBy(key *Key, cache *derivedKeys, r *http.Request, bodySHA2
 	// Every comparison is made, whatever the one before said.
 	same := subtle.ConstantTimeCompare(want[:], []byte(c.signature))
 	if c.payload != "" && c.Service != "s3" {
-		same &= subtle.ConstantTimeCompare(bodyHex[:], []byte(strings.ToLower(c.payload)))
+		same &= subtle.ConstantTimeCompare(bodyHex, []byte(strings.ToLower(c.payload)))
 	}
 	return same == 1
 }
@@ -40,6 +38,12 @@ var canonicalBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); r
 func (c *Claim) appendStringToSign(b []byte, canonicalSum [sha256.Size]byte) []byte {
 	b = append(b, algorithm...)
 	b = append(b, '\n')
+	b = c.appendDateAndScope(b)
+	return hex.AppendEncode(b, canonicalSum[:])
+}
+
+// appendDateAndScope appends the two lines that every string to sign has.
+func (c *Claim) appendDateAndScope(b []byte) []byte {
 	b = append(b, c.date...)
 	b = append(b, '\n')
 	b = append(b, c.scopeDate...)
@@ -47,8 +51,7 @@ func (c *Claim) appendStringToSign(b []byte, canonicalSum [sha256.Size]byte) []b
 	b = append(b, c.Region...)
 	b = append(b, '/')
 	b = append(b, c.Service...)
-	b = append(b, "/aws4_request\n"...)
-	return hex.AppendEncode(b, canonicalSum[:])
+	return append(b, "/aws4_request\n"...)
 }
 
 // A scope is what a signing key is derived for. key is empty for the stand-in.

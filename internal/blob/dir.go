@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/rheostream/rheo/internal/vfs"
@@ -24,7 +25,13 @@ type Dir struct {
 	fs   vfs.FS
 	root string
 	seq  atomic.Uint64
+
+	mu      sync.Mutex
+	durable map[string]bool // mu; directories whose names are on disk, with those above them
 }
+
+// durableMax bounds what is remembered of directories; it is then begun anew.
+const durableMax = 1 << 14
 
 const (
 	suffix  = ".blob"
@@ -88,46 +95,82 @@ func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (err error) {
 	if err := d.mkdirs(filepath.Dir(dst)); err != nil {
 		return err
 	}
-	if err := d.fs.Rename(tmp, dst); err != nil {
+	err = d.fs.Rename(tmp, dst)
+	if errors.Is(err, fs.ErrNotExist) && d.forget() {
+		// Somebody has removed a directory that was there.
+		if err = d.mkdirs(filepath.Dir(dst)); err == nil {
+			err = d.fs.Rename(tmp, dst)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return d.fs.SyncDir(filepath.Dir(dst))
 }
 
 // mkdirs makes dir and its parents below root durable by name. An existing
-// directory may still be unsynced (another Put just made it), so all are synced.
+// directory may still be unsynced (another Put just made it), so all are synced,
+// but those of which that is known: it costs a Put as much as its data.
 func (d *Dir) mkdirs(dir string) error {
+	d.mu.Lock()
+	known := d.durable[dir]
+	d.mu.Unlock()
+	if known {
+		return nil
+	}
 	if err := d.fs.MkdirAll(dir); err != nil {
 		return err
 	}
-	for dir != d.root {
-		dir = filepath.Dir(dir)
-		if err := d.fs.SyncDir(dir); err != nil {
+	for at := dir; at != d.root; {
+		at = filepath.Dir(at)
+		if err := d.fs.SyncDir(at); err != nil {
 			return err
 		}
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.durable == nil || len(d.durable) >= durableMax {
+		d.durable = make(map[string]bool)
+	}
+	d.durable[dir] = true
 	return nil
 }
 
+// forget has directories be made and synced anew. It says whether any were known.
+func (d *Dir) forget() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known := len(d.durable) > 0
+	d.durable = nil
+	return known
+}
+
+// copyBuffers hold what is on its way into files.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
+// copyTo copies r into f. io.EOF alone is r's end: one that breaks off, and be it
+// with io.ErrUnexpectedEOF, leaves no object.
 func copyTo(ctx context.Context, f vfs.File, r io.Reader) error {
-	buf := make([]byte, 256<<10)
+	pooled := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(pooled)
+	buf, n := *pooled, 0
 	var off int64
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := io.ReadFull(r, buf)
-		if n > 0 {
-			if _, werr := f.WriteAt(buf[:n], off); werr != nil {
-				return werr
-			}
-			off += int64(n)
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return nil
-		}
-		if err != nil {
+		m, err := r.Read(buf[n:])
+		if n += m; err != nil && err != io.EOF {
 			return err
+		}
+		if n == len(buf) || err == io.EOF && n > 0 {
+			if _, err := f.WriteAt(buf[:n], off); err != nil {
+				return err
+			}
+			off, n = off+int64(n), 0
+		}
+		if err == io.EOF {
+			return nil
 		}
 	}
 }

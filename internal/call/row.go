@@ -33,6 +33,9 @@ const (
 	OnQueue                       // QueueARN or QueueName
 	OnTable                       // TableName, which may be an ARN
 	OnTables                      // the tables of RequestItems or TransactItems
+	OnBucket                      // Bucket
+	OnObject                      // Bucket and Key
+	OnObjects                     // Bucket and each of Keys
 )
 
 // A Dependent is a further action, needed if the member With of the input is there.

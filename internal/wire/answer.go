@@ -81,6 +81,10 @@ func (x *exchange) refuse(err error) {
 		e = call.InternalFailure(x.requestID)
 	}
 	x.code = e.Code
+	if x.s3 {
+		x.send(x.s3Error(e))
+		return
+	}
 	if x.route.codec == nil {
 		x.send(plainError(e))
 		return

@@ -28,6 +28,7 @@ type HandlerConfig struct {
 	Services []*api.Service // whose operations are routed
 	Auth     *auth.Verifier
 	Calls    *call.Calls
+	S3       ObjectServer      // nil: S3 is not served
 	Memory   *Budget           // of requests; a new one if nil
 	Answers  *Budget           // of answers, so that slow readers do not keep writers out; Memory if nil
 	Metrics  *metrics.Registry // for /metrics; none there if nil
@@ -102,21 +103,31 @@ type exchange struct {
 	body     *[]byte // pooled; valid until end
 	reserved int64   // of Memory
 	answered bool    // the status is out
+	s3       bool    // errors are answered as S3's are
 	status   int
 	code     string // the error's
 }
 
 // serve is a request's whole way down, and its answer's up.
 func (x *exchange) serve() error {
-	if page := x.pages[x.r.URL.Path]; page != nil && isRead(x.r.Method) {
+	claim, claimErr := auth.Parse(x.r)
+	forS3 := x.asksS3(&claim)
+	if forS3 {
+		x.speakS3()
+	} else if page := x.pages[x.r.URL.Path]; page != nil && isRead(x.r.Method) {
 		return x.page(page)
 	}
 	if err := x.admit(); err != nil || x.answered {
 		return err
 	}
-	claim, claimErr := auth.Parse(x.r)
+	if forS3 {
+		return x.serveS3(&claim, claimErr)
+	}
 	var err error
 	if x.route, err = x.router.find(x.r, claim.Service); err != nil {
+		if x.leftToS3(&claim, err) {
+			return x.serveS3(&claim, claimErr)
+		}
 		return err
 	}
 	if claimErr != nil {
@@ -192,13 +203,18 @@ func (x *exchange) verify(claim *auth.Claim) error {
 	if err != nil {
 		return x.unauthenticated(err)
 	}
+	x.called(caller)
+	return nil
+}
+
+// called notes who calls, and with the caller from where.
+func (x *exchange) called(caller *api.Caller) {
 	caller.UserAgent = x.r.UserAgent()
 	caller.SourceIP = hostOf(x.r.RemoteAddr)
 	caller.RequestID = x.requestID
 	caller.Host = x.r.Host
 	caller.TLS = tlsState(x.r.Context()) != nil
 	x.caller = caller
-	return nil
 }
 
 // unauthenticated gives an error of package auth the form that the protocol has

@@ -71,6 +71,11 @@ func isLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
+// exposed are the headers that a page on the list may read beside those that any may.
+const exposed = "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date," +
+	"ETag,Accept-Ranges,Content-Range,Content-Encoding,Content-Disposition,x-amz-mp-parts-count," +
+	"x-amz-checksum-crc32,x-amz-checksum-crc32c,x-amz-checksum-crc64nvme,x-amz-checksum-sha1,x-amz-checksum-sha256,x-amz-checksum-type"
+
 func (n *names) allows(origin string) bool { return slices.Contains(n.origins, origin) }
 
 func sameOrigin(origin, host string) bool {
@@ -88,7 +93,7 @@ func (n *names) cors(w http.ResponseWriter, r *http.Request) (done bool) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Add("Vary", "Origin")
-	h.Set("Access-Control-Expose-Headers", "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date")
+	h.Set("Access-Control-Expose-Headers", exposed)
 	if r.Method != http.MethodOptions {
 		return false
 	}

@@ -18,7 +18,8 @@ type route struct {
 
 // A router finds routes. One port serves every service and protocol, in this
 // order: target header, RPC path, then, of the services that the credential's
-// scope may mean, form and REST path.
+// scope may mean, form and REST path. What is scoped to S3, or to nothing and has no
+// other route, is S3's: see [ObjectServer].
 type router struct {
 	targets map[string]*api.Op // "Kinesis_20131202.PutRecord"
 	byRPC   map[string]*api.Service

@@ -186,10 +186,11 @@ func badNames(s store) {
 
 func failingSource(s store) {
 	s.put("a", "old")
-	boom := errors.New("boom")
-	for _, name := range []string{"a", "new"} {
-		if err := s.Put(s.t.Context(), name, io.MultiReader(strings.NewReader("half"), errReader{boom})); !errors.Is(err, boom) {
-			s.t.Errorf("put: %v", err)
+	for _, boom := range []error{errors.New("boom"), io.ErrUnexpectedEOF} { // the second as of a body that broke off
+		for _, name := range []string{"a", "new"} {
+			if err := s.Put(s.t.Context(), name, io.MultiReader(strings.NewReader("half"), errReader{boom})); !errors.Is(err, boom) {
+				s.t.Errorf("put from a source that fails with %v: %v", boom, err)
+			}
 		}
 	}
 	s.want("a", 0, -1, "old")
