@@ -33,6 +33,7 @@ const (
 	OnQueue                       // QueueARN or QueueName
 	OnTable                       // TableName, which may be an ARN
 	OnTables                      // the tables of RequestItems or TransactItems
+	OnLogGroup                    // LogGroupName, or LogGroupIdentifier, which may be an ARN
 )
 
 // A Dependent is a further action, needed if the member With of the input is there.
