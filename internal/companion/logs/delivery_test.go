@@ -108,7 +108,7 @@ func TestDeliveryRefused(t *testing.T) {
 		b.kinesis.mu.Lock()
 		b.kinesis.refuse = func(string, StreamRecord) bool { return r.IntN(3) > 0 }
 		b.kinesis.mu.Unlock()
-		const streams = 30
+		const streams = 12
 		for s := range streams {
 			b.must("CreateLogStream", `{"logGroupName": "g", "logStreamName": "s%d"}`, s)
 		}
