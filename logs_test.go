@@ -30,7 +30,7 @@ func TestLogs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg := aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(srv.URL()), Credentials: credentials.NewStaticCredentialsProvider("123456789012", "secret", "")}
+		cfg := aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(srv.URL()), Credentials: credentials.NewStaticCredentialsProvider("test", "secret", "")}
 		return srv, cloudwatchlogs.NewFromConfig(cfg), kinesis.NewFromConfig(cfg)
 	}
 	srv, logs, streams := start()
@@ -58,7 +58,7 @@ func TestLogs(t *testing.T) {
 		}
 	}
 	_, err := logs.PutSubscriptionFilter(ctx, &cloudwatchlogs.PutSubscriptionFilterInput{LogGroupName: aws.String(group), FilterName: aws.String("f"), FilterPattern: aws.String(""),
-		DestinationArn: aws.String("arn:aws:kinesis:us-east-1:123456789012:stream/lines"), RoleArn: aws.String("arn:aws:iam::123456789012:role/r")})
+		DestinationArn: aws.String("arn:aws:kinesis:us-east-1:000000000000:stream/lines"), RoleArn: aws.String("arn:aws:iam::000000000000:role/r")})
 	if err != nil {
 		t.Fatal(err)
 	}
