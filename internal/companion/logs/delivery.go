@@ -47,6 +47,7 @@ const (
 	streamPayloadMax   = 900 << 10 // of a message's JSON, so that it is no more than 1 MiB whatever it compresses to
 	functionPayloadMax = 700 << 10 // likewise, so that it is no more than 1 MiB in base64
 
+	callMax    = 30 * time.Second // for what was collected
 	backoffMin = 100 * time.Millisecond
 	backoffMax = 30 * time.Second
 )
@@ -283,6 +284,10 @@ func (d *delivery) deliver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// What has been collected is delivered also while the service ends: of a call that is
+	// given up nobody knows whether it was done, and the next start would do it again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callMax)
+	defer cancel()
 	for _, letters := range rounds {
 		if service == "lambda" {
 			err = d.invoke(ctx, account, region, f, letters)

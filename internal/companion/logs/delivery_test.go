@@ -317,3 +317,39 @@ func TestDeliveryToFunction(t *testing.T) {
 		}
 	})
 }
+
+// TestDeliveryAtTheEnd: what is on its way when the service ends arrives, and does not
+// come again.
+func TestDeliveryAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		b.must("CreateLogGroup", `{"logGroupName": "g"}`)
+		b.must("CreateLogStream", `{"logGroupName": "g", "logStreamName": "a"}`)
+		b.subscribe("f", "", streamARN)
+		slow := make(chan struct{})
+		b.kinesis.slow = func(ctx context.Context) error {
+			select {
+			case <-slow:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		b.putLines("g", "a", numbered("a", 0, 3)...)
+		synctest.Wait() // it is on its way
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			b.Close()
+		}()
+		synctest.Wait()
+		close(slow)
+		<-closed
+		b.start()
+		b.putLines("g", "a", "a 3")
+		b.kinesis.await(t, func() bool { return len(b.kinesis.lines(t, streamARN, "a")) >= 4 })
+		if got := b.kinesis.lines(t, streamARN, "a"); !slices.Equal(got, numbered("a", 0, 4)) {
+			t.Errorf("came %q", got)
+		}
+	})
+}

@@ -51,7 +51,7 @@ type kinesis struct {
 	refuse  func(streamARN string, r StreamRecord) bool // mu; a record that is not taken for now
 	changed chan struct{}                               // mu; closed and replaced when something was put
 	broken  error                                       // mu; of every call
-	puts    int                                         // mu
+	slow    func(ctx context.Context) error             // set before it is called; what a call waits for once its records are kept
 }
 
 func newKinesis(arns ...string) *kinesis {
@@ -62,10 +62,9 @@ func newKinesis(arns ...string) *kinesis {
 	return k
 }
 
-func (k *kinesis) PutRecords(_ context.Context, _, _, arn string, records []StreamRecord) (refused []int, err error) {
+func (k *kinesis) PutRecords(ctx context.Context, _, _, arn string, records []StreamRecord) (refused []int, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.puts++
 	if _, ok := k.records[arn]; !ok {
 		return nil, rheo.Errorf("ResourceNotFoundException", "no stream")
 	}
@@ -81,7 +80,12 @@ func (k *kinesis) PutRecords(_ context.Context, _, _, arn string, records []Stre
 	}
 	close(k.changed)
 	k.changed = make(chan struct{})
-	return refused, nil
+	if k.slow != nil {
+		k.mu.Unlock()
+		err = k.slow(ctx)
+		k.mu.Lock()
+	}
+	return refused, err
 }
 
 // messages are what a stream has been given.

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	rheo "github.com/rheostream/rheo/internal/api"
@@ -60,7 +61,7 @@ func TestPageBytes(t *testing.T) {
 	b.must("CreateLogStream", `{"logGroupName": "g", "logStreamName": "s"}`)
 	sizes := []int{300_000, 300_000, 300_000, eventBytesMax - eventOverhead, 10, 600_000, 600_000, 10}
 	for _, n := range sizes {
-		b.putLines("g", "s", fmt.Sprintf("%0*d", n, 0))
+		b.putLines("g", "s", strings.Repeat("x", n))
 	}
 	in := &api.GetLogEventsInput{LogGroupName: new("g"), LogStreamName: new("s"), StartFromHead: new(true)}
 	var pages []int
@@ -78,10 +79,10 @@ func TestPageBytes(t *testing.T) {
 	if got := fmt.Sprint(pages); got != "[3 1 2 2]" {
 		t.Errorf("pages of %s events", got)
 	}
-	if got := b.do("PutLogEvents", fmt.Sprintf(`{"logGroupName": "g", "logStreamName": "s", "logEvents": [{"timestamp": %d, "message": "%0*d"}]}`, b.clock.Wall().UnixMilli(), eventBytesMax-eventOverhead+1, 0)); got != "InvalidParameterException: Log event too large: 1048577 bytes exceeds limit of 1048576" {
+	if got := b.do("PutLogEvents", fmt.Sprintf(`{"logGroupName": "g", "logStreamName": "s", "logEvents": [{"timestamp": %d, "message": %q}]}`, b.clock.Wall().UnixMilli(), strings.Repeat("x", eventBytesMax-eventOverhead+1))); got != "InvalidParameterException: Log event too large: 1048577 bytes exceeds limit of 1048576" {
 		t.Error(got)
 	}
-	half := fmt.Sprintf(`{"timestamp": %d, "message": "%0*d"}`, b.clock.Wall().UnixMilli(), batchBytesMax/2-eventOverhead, 0)
+	half := fmt.Sprintf(`{"timestamp": %d, "message": %q}`, b.clock.Wall().UnixMilli(), strings.Repeat("x", batchBytesMax/2-eventOverhead))
 	if got := b.do("PutLogEvents", `{"logGroupName": "g", "logStreamName": "s", "logEvents": [`+half+`, `+half+`]}`); got[0] != '{' {
 		t.Error(got)
 	}
