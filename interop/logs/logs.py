@@ -73,7 +73,7 @@ def read():
     want = {s: [f"{s} line {i} " + "x" * 200 for i in range(6000)] for s in ("stream-01", "stream-02")}
     for i in range(0, 6000, 2000):
         for j, (s, lines) in enumerate(want.items()):
-            put(s, lines[i:i + 2000], start + 10_000 * i + 5_000 * j)
+            put(s, lines[i:i + 2000], start + 100 * i + 5_000 * j)
     pages = logs.get_paginator("filter_log_events").paginate(logGroupName=GROUP, startTime=start)
     got, last = {s: [] for s in want}, 0
     for page in pages:
