@@ -58,6 +58,7 @@ nightly: test
 	DYNAMODB_ROUNDS=1000 $(GO) test -run 'Linearizable|Transactions' -timeout 4h ./internal/companion/dynamodb
 	CLOUDWATCH_ROUNDS=300 $(GO) test -run 'Model|PowerCuts' -timeout 4h ./internal/companion/cloudwatch
 	S3_ROUNDS=300 $(GO) test -run 'PowerCuts' -timeout 4h ./internal/companion/s3
+	LOGS_ROUNDS=300 $(GO) test -run 'Model|PowerCuts' -timeout 4h ./internal/companion/logs
 	$(GO) test -race ./...
 	$(MAKE) fuzz
 	$(MAKE) crash CYCLES=500

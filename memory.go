@@ -5,15 +5,16 @@ import "fmt"
 // How the memory budget (Config.MemoryBytes) is spent. The resident set of the
 // process stays below it plus a tenth:
 //
-//	budget = 1 GiB      log 256   requests 269   answers 269   tables 64   metrics 16   objects 54   the rest 96
-//	budget = 256 MiB    log  64   requests  59   answers  59   tables 16   metrics  4   objects  6   the rest 48
-//	budget = 160 MiB    log  41   requests  32   answers  32   tables 10   metrics  2   objects 0.5  the rest 42
+//	budget = 1 GiB      log 256   requests 268   answers 268   tables 56   metrics 16   logs 8   objects 54   the rest 96
+//	budget = 256 MiB    log  64   requests  58   answers  58   tables 14   metrics  4   logs 2   objects  6   the rest 48
+//	budget = 160 MiB    log  41   requests  32   answers  32   tables  9   metrics  2   logs 1   objects 0.5  the rest 42
 //
 // The log's share holds records on their way to segments. Requests and answers
 // have shares of their own, so that readers who are slow to take their answers do
 // not keep writers out. The tables are DynamoDB's, which are in memory as a whole;
 // the metrics CloudWatch's, of which the names are, and the data of an hour or less;
-// the objects S3's, of which the keys and headers are: some 3,000 a MiB.
+// the logs those of CloudWatch Logs, of which the names and indexes are; the objects S3's,
+// of which the keys and headers are: some 3,000 a MiB.
 // The rest is for what is not counted: the program itself,
 // its indexes, connections, and garbage that the collector has not got round to.
 const (
@@ -36,16 +37,16 @@ const (
 )
 
 // shares of a memory budget.
-type shares struct{ log, requests, answers, tables, metrics, objects int64 }
+type shares struct{ log, requests, answers, tables, metrics, logs, objects int64 }
 
 func shareMemory(budget int64) (s shares, err error) {
 	if budget < MemoryBytesMin {
 		return s, fmt.Errorf("a memory budget of %d bytes is too small: records of 10 MiB need at least %d MiB", budget, MemoryBytesMin>>20)
 	}
 	s.log = max(budget/4, logMemoryMin)
-	s.tables, s.metrics = budget/16, budget/64
+	s.tables, s.metrics, s.logs = budget/16-budget/128, budget/64, budget/128
 	s.objects = objectMemoryMin + (budget-MemoryBytesMin)/16
-	s.requests = (budget - s.log - s.tables - s.metrics - s.objects - restBytes - budget/16) / 2
+	s.requests = (budget - s.log - s.tables - s.metrics - s.logs - s.objects - restBytes - budget/16) / 2
 	s.answers = s.requests
 	return s, nil
 }

@@ -25,6 +25,7 @@ import (
 	cloudwatchapi "github.com/rheostream/rheo/internal/api/cloudwatch"
 	dynamodbapi "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/api/kinesis"
+	logsapi "github.com/rheostream/rheo/internal/api/logs"
 	stsapi "github.com/rheostream/rheo/internal/api/sts"
 	"github.com/rheostream/rheo/internal/auth"
 	"github.com/rheostream/rheo/internal/blob"
@@ -32,6 +33,7 @@ import (
 	"github.com/rheostream/rheo/internal/catalog"
 	"github.com/rheostream/rheo/internal/companion/cloudwatch"
 	"github.com/rheostream/rheo/internal/companion/dynamodb"
+	"github.com/rheostream/rheo/internal/companion/logs"
 	"github.com/rheostream/rheo/internal/companion/s3"
 	"github.com/rheostream/rheo/internal/companion/sts"
 	"github.com/rheostream/rheo/internal/metrics"
@@ -111,6 +113,7 @@ type Server struct {
 	streams    *streams.Service
 	dynamodb   *dynamodb.Service
 	cloudwatch *cloudwatch.Service
+	logs       *logs.Service
 	s3         *s3.Service
 	volume     func() (free, total int64, err error)
 	handler    *wire.Handler
@@ -223,17 +226,25 @@ func (s *Server) start(c Config, memory shares) (err error) {
 		return err
 	}
 	calls := call.New(call.Config{Limits: c.Limits, Log: c.Logger, Metrics: registry})
+	s.logs, err = logs.New(context.Background(), logs.Config{
+		Log: s.log, Blobs: s.blobs, MemoryBytes: memory.logs, Answers: answers, Streams: streamWriter{calls}, Metrics: registry, Logger: c.Logger,
+	})
+	if err != nil {
+		return err
+	}
 	calls.Register(kinesis.Service, call.Kinesis, s.streams)
 	calls.Register(dynamodbapi.Service, call.DynamoDB, s.dynamodb)
 	calls.Register(cloudwatchapi.Service, call.CloudWatch, s.cloudwatch)
+	calls.Register(logsapi.Service, call.Logs, s.logs)
 	calls.Register(stsapi.Service, call.STS, sts.Service{})
 	calls.Register(s3.API, call.S3, s.s3)
+	s.logs.Deliver()
 	verifier, err := auth.New(auth.Config{Keys: c.Keys})
 	if err != nil {
 		return err
 	}
 	s.handler = wire.NewHandler(wire.HandlerConfig{
-		Services: []*api.Service{kinesis.Service, dynamodbapi.Service, cloudwatchapi.Service, stsapi.Service, s3.API}, Auth: verifier, Calls: calls, Metrics: registry,
+		Services: []*api.Service{kinesis.Service, dynamodbapi.Service, cloudwatchapi.Service, logsapi.Service, stsapi.Service, s3.API}, Auth: verifier, Calls: calls, Metrics: registry,
 		S3:     s3.NewHandler(s3.HandlerConfig{Calls: calls, Memory: requests, Hosts: c.Names}),
 		Memory: requests, Answers: answers,
 		Hosts: c.Names, Origins: c.Origins, MetricsOpen: c.MetricsOpen, Version: Version, Log: c.Logger,
@@ -477,6 +488,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	listeners.Wait()
 	var errs []error
+	if s.logs != nil {
+		s.logs.Close() // before the streams that its filters deliver to
+	}
 	if s.s3 != nil {
 		s.s3.Close()
 	}

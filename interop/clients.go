@@ -63,6 +63,11 @@ var clients = []client{
 		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
 			return []string{h.cache("awscli", "bin", "python"), "kinesis.py", h.cache("awscli", "bin", "aws")}, nil
 		}},
+	{name: "logs", runs: []mode{plain}, install: installLogs,
+		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
+			aws, err := awsCLI2()
+			return []string{h.cache("boto3", "bin", "python"), "logs.py", aws}, err
+		}},
 	{name: "js", runs: []mode{plain, tls}, install: installNode,
 		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
 			return []string{"node", "kinesis.js"}, nil

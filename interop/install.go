@@ -23,6 +23,34 @@ var debianPackages = map[string]string{
 	"mvn":      "maven openjdk-17-jdk-headless",
 	"javac":    "openjdk-17-jdk-headless",
 	"chromium": "chromium",
+
+	debianAWS: "awscli",
+}
+
+// debianAWS is version 2 of the AWS CLI as Debian has it. Version 1, which is what
+// else may be on the PATH, has no "aws logs tail".
+const debianAWS = "/usr/bin/aws"
+
+// awsCLI2 finds version 2 of the AWS CLI.
+func awsCLI2() (string, error) {
+	for _, name := range []string{"aws", debianAWS} {
+		if path, err := exec.LookPath(name); err == nil {
+			if out, err := exec.Command(path, "--version").Output(); err == nil && bytes.HasPrefix(out, []byte("aws-cli/2")) {
+				return path, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("version 2 of the AWS CLI is not on the PATH")
+}
+
+// installLogs installs boto3 and version 2 of the AWS CLI.
+func installLogs(ctx context.Context, h *house) error {
+	if _, err := awsCLI2(); err != nil {
+		if err := needs(ctx, debianAWS); err != nil {
+			return err
+		}
+	}
+	return installPython("boto3")(ctx, h)
 }
 
 var aptLock sync.Mutex // apt runs once at a time

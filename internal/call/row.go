@@ -36,6 +36,7 @@ const (
 	OnBucket                      // Bucket
 	OnObject                      // Bucket and Key
 	OnObjects                     // Bucket and each of Keys
+	OnLogGroup                    // LogGroupName, or LogGroupIdentifier, which may be an ARN
 )
 
 // A Dependent is a further action, needed if the member With of the input is there.

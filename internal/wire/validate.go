@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -14,8 +15,13 @@ import (
 // maxViolations is how many violations one answer tells of, as AWS does.
 const maxViolations = 10
 
+// violationCodes are the codes of services that have one of their own for what
+// breaks a constraint.
+var violationCodes = map[string]string{"logs": "InvalidParameterException"}
+
 // Validate checks an input against the constraints of its model. The error is a
-// ValidationException (a ValidationError of services that are, or were, spoken to in query) in AWS's words.
+// ValidationException (a ValidationError of services that are, or were, spoken to in query,
+// or the service's own) in AWS's words.
 func Validate(op *api.Op, in any) error {
 	c := checker{}
 	c.structure(op.Input, reflect.ValueOf(in).Elem())
@@ -26,6 +32,7 @@ func Validate(op *api.Op, in any) error {
 	if slices.Contains(op.Service.Protocols, api.Query) {
 		code = "ValidationError"
 	}
+	code = cmp.Or(violationCodes[op.Service.Name], code)
 	if len(c.found) > 1 {
 		s = "s"
 	}
