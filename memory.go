@@ -5,14 +5,18 @@ import "fmt"
 // How the memory budget (Config.MemoryBytes) is spent. The resident set of the
 // process stays below it plus a tenth:
 //
-//	budget = 1 GiB      log 256   requests 296   answers 296   tables 64   metrics 16   the rest 96
-//	budget = 256 MiB    log  64   requests  62   answers  62   tables 16   metrics  4   the rest 48
-//	budget = 160 MiB    log  41   requests  32   answers  32   tables 10   metrics  2   the rest 42
+//	budget = 1 GiB      log 256   requests 251   answers 251   tables 64   metrics 16   functions 18   mappings 72   the rest 96
+//	budget = 256 MiB    log  64   requests  57   answers  57   tables 16   metrics  4   functions  2   mappings  8   the rest 48
+//	budget = 160 MiB    log  41   requests  32   answers  32   tables 10   metrics  2   functions  1   mappings  0   the rest 42
 //
 // The log's share holds records on their way to segments. Requests and answers
 // have shares of their own, so that readers who are slow to take their answers do
 // not keep writers out. The tables are DynamoDB's, which are in memory as a whole;
 // the metrics CloudWatch's, of which the names are, and the data of an hour or less.
+// The functions are Lambda's configurations, and the checkpoints of its event source
+// mappings as much again; the mappings what these have read and functions have
+// not taken yet. They cannot do with less than 32 MiB: what their share lacks comes
+// out of the rest, and only where there is a mapping.
 // The rest is for what is not counted: the program itself,
 // its indexes, connections, and garbage that the collector has not got round to.
 const (
@@ -32,7 +36,7 @@ const (
 )
 
 // shares of a memory budget.
-type shares struct{ log, requests, answers, tables, metrics int64 }
+type shares struct{ log, requests, answers, tables, metrics, functions, mappings int64 }
 
 func shareMemory(budget int64) (s shares, err error) {
 	if budget < MemoryBytesMin {
@@ -40,7 +44,8 @@ func shareMemory(budget int64) (s shares, err error) {
 	}
 	s.log = max(budget/4, logMemoryMin)
 	s.tables, s.metrics = budget/16, budget/64
-	s.requests = (budget - s.log - s.tables - s.metrics - restBytes - budget/16) / 2
+	s.functions, s.mappings = 512<<10+(budget-MemoryBytesMin)/48, (budget-MemoryBytesMin)/12
+	s.requests = (budget - s.log - s.tables - s.metrics - s.functions - s.mappings - restBytes - budget/16) / 2
 	s.answers = s.requests
 	return s, nil
 }

@@ -15,7 +15,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +27,7 @@ import (
 	cloudwatchapi "github.com/rheostream/rheo/internal/api/cloudwatch"
 	dynamodbapi "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/api/kinesis"
+	lambdaapi "github.com/rheostream/rheo/internal/api/lambda"
 	stsapi "github.com/rheostream/rheo/internal/api/sts"
 	"github.com/rheostream/rheo/internal/auth"
 	"github.com/rheostream/rheo/internal/blob"
@@ -32,6 +35,7 @@ import (
 	"github.com/rheostream/rheo/internal/catalog"
 	"github.com/rheostream/rheo/internal/companion/cloudwatch"
 	"github.com/rheostream/rheo/internal/companion/dynamodb"
+	"github.com/rheostream/rheo/internal/companion/lambda"
 	"github.com/rheostream/rheo/internal/companion/sts"
 	"github.com/rheostream/rheo/internal/metrics"
 	"github.com/rheostream/rheo/internal/shardlog"
@@ -89,6 +93,12 @@ type Config struct {
 	Streams       []InitialStream
 	Region        string // of Streams; empty is us-east-1
 
+	// Lambda is where functions run: empty, nowhere (they can be made, not invoked); "local", as processes
+	// of this machine; or the URL of another Lambda endpoint, whose calls LambdaKey signs (ID:SECRET or
+	// ID:SECRET:TOKEN).
+	Lambda    string
+	LambdaKey string
+
 	MemoryBytes  int64 // 0 is 1 GiB; at least [MemoryBytesMin]
 	JournalFiles int   // 0 is 8
 	Repair       bool
@@ -106,6 +116,7 @@ type Server struct {
 	streams    *streams.Service
 	dynamodb   *dynamodb.Service
 	cloudwatch *cloudwatch.Service
+	lambda     *lambda.Service
 	handler    *wire.Handler
 	servers    []*wire.Server
 	authority  *wire.Authority
@@ -170,6 +181,9 @@ func (c *Config) check() error {
 			return err
 		}
 	}
+	if err := c.checkLambda(); err != nil {
+		return err
+	}
 	for _, s := range c.Streams {
 		if err := s.check(); err != nil {
 			return err
@@ -210,23 +224,48 @@ func (s *Server) start(c Config, memory shares) (err error) {
 		return err
 	}
 	calls := call.New(call.Config{Limits: c.Limits, Log: c.Logger, Metrics: registry})
+	session := functionKeys(c.Keys)
+	runner, err := s.functions(c, session)
+	if err != nil {
+		return err
+	}
+	s.lambda, err = lambda.New(context.Background(), lambda.Config{
+		Log: s.log, Blobs: s.blobs, Runner: runner, Streams: lambdaStreams{calls}, StateBytesMax: memory.functions, MappingBytesMax: memory.mappings,
+		Answers: answers, Transition: c.Transition, Metrics: registry, Logger: c.Logger,
+	})
+	if err != nil {
+		return err
+	}
 	calls.Register(kinesis.Service, call.Kinesis, s.streams)
 	calls.Register(dynamodbapi.Service, call.DynamoDB, s.dynamodb)
 	calls.Register(cloudwatchapi.Service, call.CloudWatch, s.cloudwatch)
 	calls.Register(stsapi.Service, call.STS, sts.Service{})
-	verifier, err := auth.New(auth.Config{Keys: c.Keys})
+	calls.Register(lambdaapi.Service, call.Lambda, s.lambda)
+	verifier, err := auth.New(auth.Config{Keys: append(slices.Clone(c.Keys), session...)})
 	if err != nil {
 		return err
 	}
 	s.handler = wire.NewHandler(wire.HandlerConfig{
-		Services: []*api.Service{kinesis.Service, dynamodbapi.Service, cloudwatchapi.Service, stsapi.Service}, Auth: verifier, Calls: calls, Metrics: registry,
+		Services: []*api.Service{kinesis.Service, dynamodbapi.Service, cloudwatchapi.Service, stsapi.Service, lambdaapi.Service}, Auth: verifier, Calls: calls, Metrics: registry,
 		Memory: requests, Answers: answers,
 		Hosts: c.Names, Origins: c.Origins, MetricsOpen: c.MetricsOpen, Version: Version, Log: c.Logger,
 	})
 	if err := makeStreams(c, calls); err != nil {
 		return err
 	}
-	return s.listen(c)
+	if err := s.listen(c); err != nil {
+		return err
+	}
+	s.lambda.Start() // functions may call us
+	return nil
+}
+
+// functions chooses what runs functions; nil if they are not run.
+func (s *Server) functions(c Config, session []Key) (lambda.Runner, error) {
+	if c.Lambda != lambdaLocal {
+		return s.remoteFunctions(c)
+	}
+	return s.localFunctions(c, session)
 }
 
 func (s *Server) openStorage(c Config, memoryBytes int64) (err error) {
@@ -390,6 +429,17 @@ func (s *Server) Addrs() []string {
 	return all
 }
 
+// listening are the addresses of all listeners.
+func (s *Server) listening() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, srv := range s.servers {
+		for _, a := range srv.Addrs() {
+			all = append(all, a.AddrPort())
+		}
+	}
+	return all
+}
+
 // URL is the endpoint for plain HTTP, as it is reached from this machine:
 // "http://127.0.0.1:4566".
 func (s *Server) URL() string {
@@ -444,6 +494,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	listeners.Wait()
 	var errs []error
+	if s.lambda != nil {
+		s.lambda.Close()
+	}
 	if s.cloudwatch != nil {
 		s.cloudwatch.Close()
 	}

@@ -7,3 +7,4 @@ package api
 //go:generate go run ./gen -package dynamodb models/dynamodb/2012-08-10/service-2.json
 //go:generate go run ./gen -package cloudwatch models/cloudwatch/2010-08-01/service-2.json
 //go:generate go run ./gen -package sts models/sts/2011-06-15/service-2.json
+//go:generate go run ./gen -package lambda models/lambda/2015-03-31/service-2.json

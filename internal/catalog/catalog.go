@@ -58,13 +58,17 @@ import (
 	"github.com/rheostream/rheo/internal/shardlog"
 )
 
-// ShardID is the reserved log shard.
+// ShardID is the reserved log shard of the catalog of all services.
 const ShardID shardlog.ID = "catalog"
 
 // Config of a catalog. Log and Blobs are required.
 type Config struct {
 	Log   shardlog.Log
 	Blobs blob.Store
+	// Shard is the log shard that the commands are in, and the first part of the
+	// names of the snapshots; empty is ShardID. A service that keeps documents
+	// which others must not wait for has a catalog of its own by it.
+	Shard shardlog.ID
 	// SnapshotEvery is how many bytes of commands are logged between
 	// snapshots; 0 means 4 MiB or the size of the last snapshot, whichever is more.
 	SnapshotEvery int64
@@ -118,12 +122,15 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	if cfg.SnapshotInterval == 0 {
 		cfg.SnapshotInterval = 5 * time.Minute
 	}
-	shard, err := cfg.Log.Shard(ShardID)
+	if cfg.Shard == "" {
+		cfg.Shard = ShardID
+	}
+	shard, err := cfg.Log.Shard(cfg.Shard)
 	if errors.Is(err, shardlog.ErrNotFound) {
-		shard, err = cfg.Log.Create(ctx, ShardID, shardlog.Options{})
+		shard, err = cfg.Log.Create(ctx, cfg.Shard, shardlog.Options{})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the catalog's log shard: %w", err)
+		return nil, fmt.Errorf("cannot open the log shard %s: %w", cfg.Shard, err)
 	}
 	c := &Catalog{
 		cfg: cfg, shard: shard, done: make(chan struct{}), progress: make(chan struct{}, 1),
@@ -148,10 +155,10 @@ func (c *Catalog) restore(ctx context.Context) error {
 	first, next := c.shard.Info().First, c.shard.Info().Next
 	if uint64(next) <= newest {
 		// New commands would get old offsets, and be taken for part of the snapshot.
-		return fmt.Errorf("catalog: the log ends before %d, but the newest snapshot reaches to %d: the log is not the one that belongs to these blobs. %s", next, newest, mend)
+		return fmt.Errorf("%s: the log ends before %d, but the newest snapshot reaches to %d: the log is not the one that belongs to these blobs. %s", c.cfg.Shard, next, newest, mend)
 	}
 	if first > nextOffset(st.offset) && next > nextOffset(st.offset) {
-		err := fmt.Errorf("catalog: the log starts at %d, but the newest readable snapshot ends at %d: what is between is missing", first, st.offset)
+		err := fmt.Errorf("%s: the log starts at %d, but the newest readable snapshot ends at %d: what is between is missing", c.cfg.Shard, first, st.offset)
 		if wrong != nil {
 			err = fmt.Errorf("%w (%w)", err, wrong)
 		}
@@ -162,7 +169,7 @@ func (c *Catalog) restore(ctx context.Context) error {
 	var b shardlog.Batch
 	for nextOffset(c.state.offset) < c.shard.Info().Next {
 		if err := c.applyNext(ctx, &b); err != nil {
-			err = fmt.Errorf("catalog: cannot apply the commands behind the snapshot at %d: %w", st.offset, err)
+			err = fmt.Errorf("%s: cannot apply the commands behind the snapshot at %d: %w", c.cfg.Shard, st.offset, err)
 			if ctx.Err() != nil || errors.Is(err, errNewer) {
 				return err
 			}
@@ -187,7 +194,7 @@ func (c *Catalog) Close() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := c.snapshot(ctx); err != nil {
-			c.cfg.Logger.Error("cannot write catalog snapshot; the next start reads the log instead", "err", err)
+			c.cfg.Logger.Error("cannot write catalog snapshot; the next start reads the log instead", "catalog", c.cfg.Shard, "err", err)
 		}
 	})
 }
@@ -239,7 +246,7 @@ func (c *Catalog) Commit(ctx context.Context, t Txn) error {
 	rand.Read(id[:])
 	data, err := command{id, t}.encode()
 	if err != nil {
-		return fmt.Errorf("catalog: cannot encode command: %w", err)
+		return fmt.Errorf("%s: cannot encode command: %w", c.cfg.Shard, err)
 	}
 	outcome := make(chan error, 1)
 	c.mu.Lock()
@@ -258,7 +265,7 @@ func (c *Catalog) Commit(ctx context.Context, t Txn) error {
 	put := []shardlog.Put{{Shard: c.shard, Urgent: true, Records: []shardlog.Record{{Data: data}}}}
 	c.cfg.Log.Append(ctx, put)
 	if put[0].Err != nil {
-		return fmt.Errorf("catalog: cannot log command: %w", put[0].Err)
+		return fmt.Errorf("%s: cannot log command: %w", c.cfg.Shard, put[0].Err)
 	}
 	select {
 	case err := <-outcome:
@@ -282,7 +289,7 @@ func (c *Catalog) applyLoop(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			c.fail(fmt.Errorf("catalog: cannot go on: %w", err))
+			c.fail(fmt.Errorf("%s: cannot go on: %w", c.cfg.Shard, err))
 			return
 		}
 		select {

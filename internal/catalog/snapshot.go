@@ -17,7 +17,6 @@ import (
 const (
 	snapshotMagic   = "RHEOCAT"
 	snapshotVersion = 1
-	snapshotPrefix  = "catalog/snapshot-"
 
 	snapshotHead = len(snapshotMagic) + 1 + 8 + 4
 )
@@ -119,7 +118,7 @@ func (c *Catalog) snapshotLoop(ctx context.Context) {
 			continue
 		}
 		if err := c.snapshot(ctx); err != nil && ctx.Err() == nil {
-			c.cfg.Logger.Error("cannot write catalog snapshot", "err", err)
+			c.cfg.Logger.Error("cannot write catalog snapshot", "catalog", c.cfg.Shard, "err", err)
 		}
 	}
 }
@@ -133,7 +132,7 @@ func (c *Catalog) snapshot(ctx context.Context) error {
 	state := c.now() // reaches at least as far
 	snap := state.encode()
 	c.snapshotBytes = int64(len(snap))
-	if err := c.cfg.Blobs.Put(ctx, snapshotName(state.offset), bytes.NewReader(snap)); err != nil {
+	if err := c.cfg.Blobs.Put(ctx, c.snapshotName(state.offset), bytes.NewReader(snap)); err != nil {
 		return err
 	}
 	have, err := c.snapshots(ctx)
@@ -155,7 +154,12 @@ func (c *Catalog) snapshot(ctx context.Context) error {
 	return c.cfg.Log.Trim(ctx, c.shard, nextOffset(keep[0].offset))
 }
 
-func snapshotName(offset uint64) string { return fmt.Sprintf("%s%020d", snapshotPrefix, offset) }
+// snapshotPrefix is what the names of snapshots begin with: "catalog/snapshot-".
+func (c *Catalog) snapshotPrefix() string { return string(c.cfg.Shard) + "/snapshot-" }
+
+func (c *Catalog) snapshotName(offset uint64) string {
+	return fmt.Sprintf("%s%020d", c.snapshotPrefix(), offset)
+}
 
 type snapshotBlob struct {
 	name   string
@@ -164,13 +168,14 @@ type snapshotBlob struct {
 
 // snapshots lists them, oldest first.
 func (c *Catalog) snapshots(ctx context.Context) ([]snapshotBlob, error) {
-	infos, err := c.cfg.Blobs.List(ctx, snapshotPrefix, "", 1000)
+	prefix := c.snapshotPrefix()
+	infos, err := c.cfg.Blobs.List(ctx, prefix, "", 1000)
 	if err != nil {
 		return nil, err
 	}
 	var out []snapshotBlob
 	for _, i := range infos {
-		if off, err := strconv.ParseUint(strings.TrimPrefix(i.Name, snapshotPrefix), 10, 64); err == nil {
+		if off, err := strconv.ParseUint(strings.TrimPrefix(i.Name, prefix), 10, 64); err == nil {
 			out = append(out, snapshotBlob{i.Name, off})
 		}
 	}
@@ -185,7 +190,7 @@ func (c *Catalog) snapshots(ctx context.Context) ([]snapshotBlob, error) {
 func (c *Catalog) loadSnapshot(ctx context.Context) (st *State, newest uint64, wrong error, err error) {
 	have, err := c.snapshots(ctx)
 	if err != nil {
-		return nil, 0, nil, fmt.Errorf("catalog: cannot list snapshots: %w", err)
+		return nil, 0, nil, fmt.Errorf("%s: cannot list snapshots: %w", c.cfg.Shard, err)
 	}
 	for _, s := range slices.Backward(have) {
 		newest = max(newest, s.offset)
@@ -199,9 +204,9 @@ func (c *Catalog) loadSnapshot(ctx context.Context) (st *State, newest uint64, w
 		}
 		err = fmt.Errorf("%s: %w", s.name, err)
 		if errors.Is(err, errNewer) || ctx.Err() != nil {
-			return nil, 0, nil, fmt.Errorf("catalog: cannot use snapshot %w", err)
+			return nil, 0, nil, fmt.Errorf("%s: cannot use snapshot %w", c.cfg.Shard, err)
 		}
-		c.cfg.Logger.Error("cannot use a catalog snapshot; the one before it and the log have to do", "err", err)
+		c.cfg.Logger.Error("cannot use a catalog snapshot; the one before it and the log have to do", "catalog", c.cfg.Shard, "err", err)
 		c.bad[s.name] = true
 		if wrong != nil {
 			err = fmt.Errorf("%w; %w", wrong, err)

@@ -242,7 +242,7 @@ func TestNoSnapshotCanBeRead(t *testing.T) {
 		m.flip(files[0])
 		m.flip(files[1])
 		for range 2 {
-			m.refused("the log starts at", "newest readable snapshot", snapshotPrefix, "damaged", "from one backup")
+			m.refused("the log starts at", "newest readable snapshot", "catalog/snapshot-", "damaged", "from one backup")
 		}
 	})
 	t.Run("broken disk", func(t *testing.T) {
