@@ -15,6 +15,7 @@ import (
 	"github.com/rheostream/rheo/internal/api/cloudwatch"
 	"github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/api/kinesis"
+	"github.com/rheostream/rheo/internal/api/lambda"
 	"github.com/rheostream/rheo/internal/api/sts"
 )
 
@@ -274,12 +275,19 @@ func TestDynamoDBRows(t *testing.T) {
 	}
 }
 
-// TestSubsetRows: what the rows of CloudWatch and STS name is in the models.
+// TestSubsetRows: what the rows of CloudWatch, STS and Lambda name is in the models.
 func TestSubsetRows(t *testing.T) {
-	for service, rows := range map[*api.Service][]Row{cloudwatch.Service: CloudWatch, sts.Service: STS} {
+	for service, rows := range map[*api.Service][]Row{cloudwatch.Service: CloudWatch, sts.Service: STS, lambda.Service: Lambda} {
 		for _, row := range rows {
-			if service.Op(row.Op) == nil {
+			op := service.Op(row.Op)
+			if op == nil {
 				t.Errorf("row for %s of %s, which the model does not have", row.Op, service.Name)
+				continue
+			}
+			for _, d := range row.Also {
+				if op.Input.Member(d.With) < 0 {
+					t.Errorf("%s: no member %s", row.Op, d.With)
+				}
 			}
 		}
 	}
