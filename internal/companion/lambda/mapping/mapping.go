@@ -19,6 +19,11 @@
 //
 // Every batch is of one shard, and is at most BatchSize records and 6 MB of
 // the event's JSON.
+//
+// A record is delivered as the stream has it. Lambda does not take records that the
+// Kinesis Producer Library aggregated apart (its users do, with a library in the
+// function), so neither is it done here; filters see the aggregate too,
+// which is no JSON.
 package mapping
 
 import (
@@ -75,6 +80,16 @@ type Position struct {
 	Sequence SequenceNumber
 }
 
+// Stream is what a stream looks like now.
+type Stream struct {
+	// Created tells a stream from an earlier one of the same name.
+	Created time.Time
+	// Retention is how long the stream keeps records: after that one that still
+	// fails is given up. 0: not known.
+	Retention time.Duration
+	Shards    []Shard
+}
+
 // Shard is one of a stream's shards. Parents are those that it came out of: one
 // after a split, two after a merge, none of a shard of the stream's beginning.
 // Parents that the stream no longer lists may still be named.
@@ -84,8 +99,7 @@ type Shard struct {
 	Closed  bool // takes no more records
 }
 
-// Record is one record as the stream has it. It is delivered as it is: an
-// aggregated record (KPL) is one record here, as it is in Lambda.
+// Record is one record as the stream has it.
 type Record struct {
 	PartitionKey   string
 	SequenceNumber SequenceNumber
@@ -101,12 +115,21 @@ type Answer struct {
 	Next string
 	// Behind is MillisBehindLatest: how far behind the tip the answer's end is.
 	Behind time.Duration
-	// Children are named with the end of a closed shard.
-	Children []Shard
 }
 
-// What a Source's errors wrap. Everything else is taken for a passing fault and
-// tried again with back-off.
+// Problem is an error of a Source or an Invoker of a known kind: one of the Err values.
+// Message is the service's own ("User: ... is not authorized to perform: ..."),
+// and becomes LastProcessingResult as "PROBLEM: " with the message.
+type Problem struct {
+	Kind    error
+	Message string
+}
+
+func (p *Problem) Error() string { return p.Kind.Error() + ": " + p.Message }
+func (p *Problem) Unwrap() error { return p.Kind }
+
+// What a Source's errors wrap. Everything else is taken for a passing fault. All
+// are tried again, with back-off.
 var (
 	// ErrThrottled: asked too much or too often; the same works later.
 	ErrThrottled = errors.New("throttled")
@@ -117,7 +140,7 @@ var (
 	// ErrPosition: the sequence number is not one of this shard's: it is of
 	// another stream that had the same name.
 	ErrPosition = errors.New("position is not in this stream")
-	// ErrSourceGone: the stream or the consumer is not there.
+	// ErrSourceGone: the stream or the consumer is not there, or not any more.
 	ErrSourceGone = errors.New("source gone")
 	// ErrAccess: not allowed to read.
 	ErrAccess = errors.New("access denied")
@@ -126,13 +149,14 @@ var (
 // Source is the stream of one mapping. Its methods may be called by many
 // goroutines at once, a Subscription's by one at a time.
 type Source interface {
-	// Shards lists all shards of the stream, closed ones that still hold records too.
-	Shards(ctx context.Context) ([]Shard, error)
+	// Stream describes the stream. Shards are all of it, closed ones that still hold records too.
+	Stream(ctx context.Context) (Stream, error)
 	// Iterator and Records are GetShardIterator and GetRecords: of a mapping
 	// without a consumer. The records' data are the caller's to keep. limit is 1 to 10,000.
 	Iterator(ctx context.Context, shard ShardID, at Position) (iterator string, err error)
 	Records(ctx context.Context, iterator string, limit int) (Answer, error)
-	// Subscribe is SubscribeToShard: of a mapping with a consumer.
+	// Subscribe is SubscribeToShard: of a mapping with a consumer. That another
+	// subscription still has the shard is ErrThrottled.
 	Subscribe(ctx context.Context, shard ShardID, at Position) (Subscription, error)
 }
 
@@ -177,11 +201,16 @@ type Invoker interface {
 // Checkpoint is how far a mapping has come in a shard.
 type Checkpoint struct {
 	Shard ShardID
+	// Stream is the stream's creation: a checkpoint of an earlier stream of the same name is void.
+	Stream time.Time
 	// From is where to begin while nothing is done yet. A mapping that starts at
 	// LATEST begins where it was first started, whenever it reads first.
 	From Position
 	// Done is the last sequence number up to which all is done; empty: nothing yet.
 	Done SequenceNumber
+	// Lanes is set where lanes have come to different places: up to which sequence
+	// number each is done. Their number is the ParallelizationFactor that dealt them.
+	Lanes []SequenceNumber
 	// Ended: the shard is closed and all of it is done.
 	Ended bool
 	// Window is the open tumbling window's state, as of Done.
@@ -200,8 +229,8 @@ type Window struct {
 type Checkpoints interface {
 	// Load returns all checkpoints of a mapping, in any order; none is no error.
 	Load(ctx context.Context, uuid string) ([]Checkpoint, error)
-	// Store is durable when it returns, and replaces what the shards named had.
-	// After an error nothing or all may have been stored: it is called again.
+	// Store is durable when it returns, and replaces what the shards named had: all
+	// of them or, with an error, none or all. It is called again then.
 	Store(ctx context.Context, uuid string, checkpoints ...Checkpoint) error
 	// Delete forgets shards that the stream no longer has. Unknown ones are no error.
 	Delete(ctx context.Context, uuid string, shards ...ShardID) error
@@ -223,8 +252,8 @@ type Observer interface {
 	Processed(uuid, lastProcessingResult string)
 	// Count adds to the mapping's metrics.
 	Count(uuid string, c Counts)
-	// IteratorAge is the age of the last record of a batch as it is given to
-	// the function: Lambda's IteratorAge.
+	// IteratorAge is how old the last record of a batch was when the function was
+	// done with it, well or not: Lambda's IteratorAge.
 	IteratorAge(uuid, functionARN string, age time.Duration)
 	// Fault is for the log: something passing that an operator may want to know.
 	Fault(uuid string, shard ShardID, err error)
@@ -241,11 +270,12 @@ type Counts struct {
 	DestinationDeliveryFailures int64 // DestinationDeliveryFailures
 }
 
-// LastProcessingResult, as Lambda has it.
+// LastProcessingResult, as Lambda has it; others are "PROBLEM: " and a Problem's message.
 const (
 	ResultNone           = "No records processed"
 	ResultOK             = "OK"
 	ResultFunctionFailed = "PROBLEM: Function call failed"
+	resultFault          = "PROBLEM: internal Lambda error"
 )
 
 // The engine's use:
