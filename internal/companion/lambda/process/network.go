@@ -1,0 +1,256 @@
+//go:build linux
+
+package process
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// In a network of its own an instance finds its Runtime API where Lambda has it, the
+// way out beside it, and rheo's endpoint at the endpoint's own address. Nobody else
+// is in that network, so nobody else can connect.
+const (
+	runtimeAPIAddr = "127.0.0.1:9001"
+	egressAddr     = "127.0.0.1:9002"
+)
+
+// forwardsMax are the connections of one instance that are forwarded at once.
+const forwardsMax = 256
+
+// An endpoint is Config.Endpoint, taken apart.
+type endpoint struct {
+	inside  string // where instances listen for it; empty: none
+	outside string // where rheo connects to
+	name    string // its name, if it is one; instances resolve it to loopback
+	port    uint16
+}
+
+func endpointOf(u *url.URL) (endpoint, error) {
+	if u == nil {
+		return endpoint{}, nil
+	}
+	host, port := u.Hostname(), u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if host == "" || err != nil || n == 0 || u.Scheme != "http" && u.Scheme != "https" {
+		return endpoint{}, fmt.Errorf("%q is no endpoint for functions: it must be http:// or https:// with a host", u)
+	}
+	e := endpoint{outside: net.JoinHostPort(host, port), port: uint16(n)}
+	switch ip, err := netip.ParseAddr(host); {
+	case err != nil:
+		e.name, e.inside = host, net.JoinHostPort("127.0.0.1", port)
+	case ip.IsLoopback():
+		e.inside = e.outside
+	default:
+		return endpoint{}, fmt.Errorf("%q is no endpoint for functions: an address must be of this machine's loopback interface; others need a name", u)
+	}
+	if e.inside == runtimeAPIAddr || e.inside == egressAddr {
+		return endpoint{}, fmt.Errorf("%q is no endpoint for functions: they have their Runtime API there", u)
+	}
+	return e, nil
+}
+
+// forward takes connections of an instance to rheo's endpoint, and to the way out.
+func (r *Runner) forward(in *instance, listeners []net.Listener) {
+	if len(listeners) == 0 {
+		return
+	}
+	rest := listeners[1:]
+	if r.endpoint.inside != "" {
+		dial := r.config.DialEndpoint
+		if dial == nil {
+			dial = func(ctx context.Context) (net.Conn, error) {
+				return (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", r.endpoint.outside)
+			}
+		}
+		go acceptAll(rest[0], func(c net.Conn) {
+			if to, err := dial(context.Background()); err == nil {
+				splice(c, to)
+			}
+		})
+		rest = rest[1:]
+	}
+	if r.config.Egress != nil {
+		go r.serveEgress(rest[0])
+	}
+}
+
+// acceptAll handles connections, at most forwardsMax at once, until l is closed.
+func acceptAll(l net.Listener, handle func(net.Conn)) {
+	slots := make(chan struct{}, forwardsMax)
+	for {
+		slots <- struct{}{}
+		c, err := l.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			<-slots
+			time.Sleep(10 * time.Millisecond) // out of files, most likely
+			continue
+		}
+		go func() {
+			defer func() { <-slots }()
+			defer c.Close()
+			handle(c)
+		}()
+	}
+}
+
+// splice copies both ways until both ends are done.
+func splice(a, b net.Conn) {
+	defer b.Close()
+	var wg sync.WaitGroup
+	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
+		wg.Go(func() {
+			io.Copy(way[0], way[1])
+			if c, ok := way[0].(interface{ CloseWrite() error }); ok {
+				c.CloseWrite()
+			} else {
+				way[0].Close()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// hostPorts are those that instances on the machine's network may connect to, beside
+// their own Runtime API. Landlock knows ports, not addresses: the port of metadata
+// services, 80, is not among them unless the operator says so.
+func (r *Runner) hostPorts() []uint16 {
+	ports := r.config.HostPorts
+	if ports == nil {
+		ports = []uint16{443, 53}
+	}
+	if r.endpoint.port != 0 {
+		ports = append(append([]uint16{}, ports...), r.endpoint.port)
+	}
+	return ports
+}
+
+func portOf(addr string) uint16 {
+	_, port, _ := net.SplitHostPort(addr)
+	n, _ := strconv.ParseUint(port, 10, 16)
+	return uint16(n)
+}
+
+// listenOnHost listens for an instance that shares the machine's network. TCP does not
+// say who connects; the kernel's table of sockets does.
+func (in *instance) listenOnHost() (net.Listener, error) {
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	l, err := config.Listen(context.Background(), "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	return &ownListener{l, in}, nil
+}
+
+// ownListener accepts connections of its instance's processes; others are reset.
+type ownListener struct {
+	net.Listener
+	in *instance
+}
+
+func (l *ownListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.in.owns(c) {
+			return c, nil
+		}
+		c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+		l.in.r.logger.Warn("a process that is not of the function tried to reach its runtime interface", "function", l.in.fn.ARN, "from", c.RemoteAddr().String())
+	}
+}
+
+// owns tells whether a process of the instance has the other end of c: by the socket's
+// user where the instance has one of its own, else by who has the socket open.
+func (in *instance) owns(c net.Conn) bool {
+	uid, inode, err := socketOwner(c.RemoteAddr().(*net.TCPAddr).AddrPort(), c.LocalAddr().(*net.TCPAddr).AddrPort())
+	if err != nil {
+		return false
+	}
+	if in.user != 0 {
+		return uid == in.user
+	}
+	k := in.keptWithin(time.Second)
+	if k == nil {
+		return false
+	}
+	link := "socket:[" + strconv.FormatUint(inode, 10) + "]"
+	for _, pid := range descendants(k.pid) {
+		dir := "/proc/" + strconv.Itoa(pid) + "/fd"
+		fds, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			if to, err := os.Readlink(dir + "/" + fd.Name()); err == nil && to == link {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keptWithin waits for the keeper: a runtime may connect before its start is told.
+func (in *instance) keptWithin(d time.Duration) *kept {
+	for end := time.Now().Add(d); ; time.Sleep(time.Millisecond) {
+		if k := in.kept.Load(); k != nil || time.Now().After(end) {
+			return k
+		}
+	}
+}
+
+// socketOwner finds the TCP socket of this machine that is bound to local and
+// connected to remote, in /proc/net/tcp.
+func socketOwner(local, remote netip.AddrPort) (uid int, inode uint64, err error) {
+	b, err := os.ReadFile("/proc/self/net/tcp")
+	if err != nil {
+		return 0, 0, err
+	}
+	want := hexAddr(local) + " " + hexAddr(remote) + " "
+	for line := range strings.Lines(string(b)) {
+		_, rest, ok := strings.Cut(line, ": ")
+		if !ok || !strings.HasPrefix(rest, want) {
+			continue
+		}
+		// local remote state queues timer retransmits uid timeout inode
+		f := strings.Fields(rest)
+		if len(f) < 9 {
+			break
+		}
+		uid, err := strconv.Atoi(f[6])
+		if err != nil {
+			return 0, 0, err
+		}
+		inode, err := strconv.ParseUint(f[8], 10, 64)
+		return uid, inode, err
+	}
+	return 0, 0, syscall.ESRCH
+}
+
+// hexAddr is an IPv4 address as the table has it: the address in the machine's byte order.
+func hexAddr(a netip.AddrPort) string {
+	ip := a.Addr().Unmap().As4()
+	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), a.Port())
+}
