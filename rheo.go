@@ -98,6 +98,7 @@ type Config struct {
 	// ID:SECRET:TOKEN).
 	Lambda    string
 	LambdaKey string
+	LambdaDir string // of unpacked code and running functions; empty: one in the system's directory for temporary files
 
 	MemoryBytes  int64 // 0 is 1 GiB; at least [MemoryBytesMin]
 	JournalFiles int   // 0 is 8
@@ -117,6 +118,7 @@ type Server struct {
 	dynamodb   *dynamodb.Service
 	cloudwatch *cloudwatch.Service
 	lambda     *lambda.Service
+	local      *localFunctions // nil: functions do not run here
 	handler    *wire.Handler
 	servers    []*wire.Server
 	authority  *wire.Authority
@@ -225,7 +227,7 @@ func (s *Server) start(c Config, memory shares) (err error) {
 	}
 	calls := call.New(call.Config{Limits: c.Limits, Log: c.Logger, Metrics: registry})
 	session := functionKeys(c.Keys)
-	runner, err := s.functions(c, session)
+	runner, err := s.functions(c)
 	if err != nil {
 		return err
 	}
@@ -256,16 +258,23 @@ func (s *Server) start(c Config, memory shares) (err error) {
 	if err := s.listen(c); err != nil {
 		return err
 	}
-	s.lambda.Start() // functions may call us
+	if s.local != nil {
+		if err := s.local.open(s, c, session); err != nil {
+			return err
+		}
+	}
+	s.serve()
+	s.lambda.Start()
 	return nil
 }
 
 // functions chooses what runs functions; nil if they are not run.
-func (s *Server) functions(c Config, session []Key) (lambda.Runner, error) {
-	if c.Lambda != lambdaLocal {
-		return s.remoteFunctions(c)
+func (s *Server) functions(c Config) (lambda.Runner, error) {
+	if c.Lambda == lambdaLocal {
+		s.local = &localFunctions{}
+		return s.local, nil
 	}
-	return s.localFunctions(c, session)
+	return s.remoteFunctions(c)
 }
 
 func (s *Server) openStorage(c Config, memoryBytes int64) (err error) {
@@ -294,6 +303,7 @@ func (s *Server) openStorage(c Config, memoryBytes int64) (err error) {
 	return err
 }
 
+// listen takes the ports; nothing is accepted before serve.
 func (s *Server) listen(c Config) error {
 	sc := wire.ServerConfig{Addr: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Handler: s.handler, Log: c.Logger}
 	if s.authority != nil {
@@ -311,6 +321,10 @@ func (s *Server) listen(c Config) error {
 		}
 		s.servers = append(s.servers, srv)
 	}
+	return nil
+}
+
+func (s *Server) serve() {
 	for _, srv := range s.servers {
 		go func() {
 			if err := srv.Serve(); err != nil {
@@ -318,7 +332,6 @@ func (s *Server) listen(c Config) error {
 			}
 		}()
 	}
-	return nil
 }
 
 // makeStreams makes the configured streams, by the way that any call takes.
@@ -496,6 +509,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	var errs []error
 	if s.lambda != nil {
 		s.lambda.Close()
+	}
+	if s.local != nil {
+		errs = append(errs, s.local.Close())
 	}
 	if s.cloudwatch != nil {
 		s.cloudwatch.Close()

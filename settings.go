@@ -104,6 +104,8 @@ var settings = []*Setting{
 			_, _, _, err := parseLambdaKey(v)
 			return err
 		}},
+	{Name: "lambda-dir", Help: "directory of unpacked code and running functions, with --lambda=local; none: one for temporary files. Users that functions run as must be able to pass through to it",
+		set: func(c *Config, v string) error { c.LambdaDir = v; return nil }},
 	{Name: "memory", Default: "1GiB", Help: "budget for requests, answers and unflushed records together, at least 160MiB; the process stays within a tenth more",
 		set: func(c *Config, v string) error { return parseBytes(v, MemoryBytesMin, 1<<42, &c.MemoryBytes) }},
 	{Name: "journal-files", Default: "8", Help: "journal files of 256 MiB that the ring may grow to",

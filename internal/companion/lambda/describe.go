@@ -52,7 +52,7 @@ func (s *Service) describeState(c *api.FunctionConfiguration, v *versionDoc) {
 		begin(c, v.Updated)
 	}
 	if s.cfg.Runner != nil && c.State == api.StateActive {
-		c.StateReason = new("Invocations run " + s.cfg.Runner.Isolation() + ".")
+		c.StateReason = new(s.cfg.Runner.Isolation())
 	}
 }
 

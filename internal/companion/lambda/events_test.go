@@ -35,7 +35,7 @@ func (r *scripted) Invoke(_ context.Context, f *lambda.Function, in *lambda.Invo
 	return r.outcome(f, in)
 }
 
-func (r *scripted) Isolation() string { return "in the test" }
+func (r *scripted) Isolation() string { return "Functions run in the test." }
 
 func (r *scripted) all() []made {
 	r.mu.Lock()

@@ -41,8 +41,8 @@ type Remote struct {
 	Now    func() time.Time // time.Now if nil
 }
 
-// Isolation says where functions run.
-func (r *Remote) Isolation() string { return "at " + r.Endpoint.Host }
+// Isolation says where functions run: what keeps them apart is that endpoint's affair.
+func (r *Remote) Isolation() string { return "Functions run at the Lambda endpoint " + r.Endpoint.Host + "." }
 
 // Invoke implements Runner.
 func (r *Remote) Invoke(ctx context.Context, f *Function, in *Invocation) (*Result, error) {

@@ -15,7 +15,7 @@ type Runner interface {
 	// wraps ErrThrottled, is a *CannotRun, or is a fault of ours. Neither f nor
 	// in is used any more when it has returned.
 	Invoke(ctx context.Context, f *Function, in *Invocation) (*Result, error)
-	// Isolation says in one line what keeps functions apart from rheo and from each
+	// Isolation says in a sentence what keeps functions apart from rheo and from each
 	// other: what GetFunction shows.
 	Isolation() string
 }

@@ -122,7 +122,7 @@ func (sc *script) block(block string) string {
 	}
 	if a.body != "" {
 		body := strings.ReplaceAll(a.body, `"Architectures":["`+map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]+`"]`, `"Architectures":["ours"]`)
-		body = regexp.MustCompile(`at 127\.0\.0\.1:\d+`).ReplaceAllString(body, "at 127.0.0.1:...")
+		body = regexp.MustCompile(`endpoint 127\.0\.0\.1:\d+`).ReplaceAllString(body, "endpoint 127.0.0.1:...")
 		got += "\n" + volatile.ReplaceAllString(body, `${1}"..."`)
 	}
 	if got != strings.TrimSpace(want) && !*rewrite {
