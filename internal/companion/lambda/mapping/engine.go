@@ -183,15 +183,16 @@ func (m *Mapping) processed(result string) {
 	}
 }
 
-// problem tells of an error that the mapping waits to pass.
-func (m *Mapping) problem(id ShardID, err error) {
+// problem tells of an error that the mapping waits to pass, after so many in a row. One that
+// says nothing to a user becomes the result when it stays.
+func (m *Mapping) problem(id ShardID, err error, failures int) {
 	m.fault(id, err)
 	var p *Problem
 	switch {
 	case errors.As(err, &p):
 		m.processed("PROBLEM: " + p.Message)
 	case errors.Is(err, ErrThrottled):
-	default:
+	case failures >= 3:
 		m.processed(resultFault)
 	}
 }

@@ -55,7 +55,7 @@ type model struct {
 
 	chance  sync.Mutex
 	chances *rand.Rand // chance; the stream's faults
-	said    string                    // the configuration, for a report
+	said    string     // the configuration, for a report
 }
 
 type modelRecord struct {
@@ -65,7 +65,7 @@ type modelRecord struct {
 	poison  bool
 	dropped bool  // by the filter
 	taken   []int // in which epochs
-	given   int // how often it was given up
+	given   int   // how often it was given up
 	stored  bool  // covered by a checkpoint when the mapping was started last
 }
 

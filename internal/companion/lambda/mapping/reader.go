@@ -83,13 +83,11 @@ func (r *reader) read(ctx context.Context) answer {
 		case errors.Is(err, ErrThrottled):
 		case errors.Is(err, ErrSourceGone), errors.Is(err, ErrAccess):
 			r.close()
-			r.m.problem(r.shard, err)
+			r.m.problem(r.shard, err, failures)
 			r.m.look() // at what became of the stream
 			pause = gonePause
-		case failures < 3:
-			r.m.fault(r.shard, err)
 		default:
-			r.m.problem(r.shard, err)
+			r.m.problem(r.shard, err, failures)
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return answer{err: err}
