@@ -3,6 +3,7 @@ package mapping_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 
 // counter is a function that counts, and all else that an engine needs, as cheap as can be.
 type counter struct {
-	left int // records; of one lane's goroutine at a time
+	left atomic.Int64 // records
 	done chan struct{}
 }
 
@@ -26,7 +27,7 @@ func (c *counter) Processed(string, string)                                   {}
 func (c *counter) IteratorAge(string, string, time.Duration)                  {}
 func (c *counter) Fault(string, mapping.ShardID, error)                       {}
 func (c *counter) Count(_ string, n mapping.Counts) {
-	if c.left -= int(n.InvokedEvents); n.InvokedEvents > 0 && c.left <= 0 {
+	if n.InvokedEvents > 0 && c.left.Add(-n.InvokedEvents) == 0 {
 		close(c.done)
 	}
 }
@@ -42,7 +43,8 @@ func BenchmarkBacklog(b *testing.B) {
 			for range b.N {
 				s.put("key", data)
 			}
-			c := &counter{left: b.N, done: make(chan struct{})}
+			c := &counter{done: make(chan struct{})}
+			c.left.Store(int64(b.N))
 			e := mapping.New(mapping.Services{Invoker: c, Checkpoints: c, Failures: c, Observer: c}, mapping.Limits{ReadPause: -1})
 			cfg := mapping.Config{
 				UUID: uuid, FunctionARN: functionARN, StreamARN: streamARN, Region: "us-east-2", BatchSize: size, MaximumRetryAttempts: -1,

@@ -236,6 +236,13 @@ func (r *rig) Store(ctx context.Context, id string, cs ...mapping.Checkpoint) er
 	return after
 }
 
+// breakStore makes checkpoints fail: with the first error before they are stored, with the second after.
+func (r *rig) breakStore(fault func(n int) (before, after error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.storeFault = fault
+}
+
 func less(a, b mapping.SequenceNumber) bool { return len(a) < len(b) || len(a) == len(b) && a < b }
 
 func (r *rig) Delete(ctx context.Context, id string, shards ...mapping.ShardID) error {

@@ -3,6 +3,7 @@ package mapping_test
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,9 +104,10 @@ func TestParentBlocksChild(t *testing.T) {
 				right = key
 			}
 		}
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		r.fn = func(e *event) (mapping.Result, error) {
-			if broken && e.Records[0].Kinesis.PartitionKey == left {
+			if broken.Load() && e.Records[0].Kinesis.PartitionKey == left {
 				return failure(), nil
 			}
 			return success(""), nil
@@ -120,7 +122,7 @@ func TestParentBlocksChild(t *testing.T) {
 		if got := r.byKey(); fmt.Sprint(got[right]) != "[x]" || slices.Contains(got[left], "b") {
 			t.Errorf("%v was delivered while a fails", got)
 		}
-		broken = false
+		broken.Store(false)
 		r.wait(3 * time.Minute)
 		r.stop()
 		got := r.byKey()[left]

@@ -234,17 +234,16 @@ func (m *model) begin() {
 
 // crash ends the engine as a crash would: nothing more is stored, and what is under way is cut off.
 func (m *model) crash() {
-	m.mu.Lock()
 	m.crashes++
-	m.storeFault = func(int) (error, error) { return errDisk, nil }
-	m.mu.Unlock()
+	m.breakStore(func(int) (error, error) { return errDisk, nil })
 	gone, cancel := context.WithCancel(m.t.Context())
 	cancel()
 	m.engine.Close(gone)
 	if held := m.engine.Held(); held != 0 {
 		m.t.Errorf("%d bytes are held after a crash", held)
 	}
-	m.engine, m.storeFault = nil, nil
+	m.breakStore(nil)
+	m.engine = nil
 	m.begin()
 }
 

@@ -101,7 +101,7 @@ func TestCrash(t *testing.T) {
 		r.fn = func(*event) (mapping.Result, error) { time.Sleep(time.Second); return success(""), nil }
 		r.start()
 		r.wait(1500 * time.Millisecond) // ab is done and stored, cd under way
-		r.storeFault = func(int) (error, error) { return errDisk, nil }
+		r.breakStore(func(int) (error, error) { return errDisk, nil })
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := r.engine.Close(gone); err == nil {
@@ -110,7 +110,8 @@ func TestCrash(t *testing.T) {
 		if held := r.engine.Held(); held != 0 {
 			t.Errorf("%d bytes are held", held)
 		}
-		r.engine, r.storeFault = nil, nil
+		r.breakStore(nil)
+		r.engine = nil
 		r.start()
 		r.wait(time.Minute)
 		r.stop()
@@ -153,22 +154,19 @@ func TestStoreFails(t *testing.T) {
 			r.cfg.BatchSize = 1
 			r.start()
 			r.wait(time.Second)
-			broken := true
-			r.storeFault = func(int) (error, error) {
-				switch {
-				case !broken:
-					return nil, nil
-				case applied:
+			fault := func(int) (error, error) {
+				if applied {
 					return nil, errDisk
 				}
 				return errDisk, nil
 			}
+			r.breakStore(fault)
 			seqs := r.put(one("abcdefgh")...)
 			r.wait(time.Minute)
 			if n := len(r.batches()); n > 2 {
 				t.Errorf("%d batches without a checkpoint", n)
 			}
-			broken = false
+			r.breakStore(nil)
 			r.wait(time.Minute)
 			r.stop()
 			r.wantBatches(one("a"), one("b"), one("c"), one("d"), one("e"), one("f"), one("g"), one("h"))
