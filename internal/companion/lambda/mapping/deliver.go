@@ -89,7 +89,7 @@ func (d *delivery) run() {
 			}
 			faults++
 			m.services.Observer.Count(m.cfg.UUID, Counts{FailedInvokeEvents: int64(len(p.records))})
-			m.problem(d.s.id, err)
+			m.problem(d.s.id, err, faults)
 			pause := invokeBackoff.after(faults)
 			if errors.Is(err, ErrFunctionGone) {
 				pause = gonePause

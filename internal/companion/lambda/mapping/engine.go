@@ -22,7 +22,7 @@ type Services struct {
 // Limits bound an engine; zero values are defaults.
 type Limits struct {
 	// MemoryBytes is what the records that are held may take in memory, and as the JSON of
-	// events: 256 MiB, and no less than 32 MiB.
+	// events: 256 MiB. When it is used up, shards wait to be read.
 	MemoryBytes int64
 	// ReadPause is the least time between two reads of a shard that has more: 200 ms, since a
 	// shard allows five reads a second. Below 0: none.
@@ -49,7 +49,6 @@ func New(services Services, limits Limits) *Engine {
 	if limits.MemoryBytes == 0 {
 		limits.MemoryBytes = 256 << 20
 	}
-	limits.MemoryBytes = max(limits.MemoryBytes, readBytes)
 	if limits.ReadPause == 0 {
 		limits.ReadPause = 200 * time.Millisecond
 	}
@@ -63,6 +62,9 @@ func New(services Services, limits Limits) *Engine {
 	e.budget.free = limits.MemoryBytes
 	return e
 }
+
+// readBytes is what is set aside for a read.
+func (e *Engine) readBytes() int64 { return min(readBytes, max(1, e.limits.MemoryBytes/4)) }
 
 // ErrClosed is that the engine is closed.
 var ErrClosed = errors.New("event source mappings are stopped")
@@ -183,15 +185,16 @@ func (m *Mapping) processed(result string) {
 	}
 }
 
-// problem tells of an error that the mapping waits to pass.
-func (m *Mapping) problem(id ShardID, err error) {
+// problem tells of an error that the mapping waits to pass, after so many in a row. One that
+// says nothing to a user becomes the result when it stays.
+func (m *Mapping) problem(id ShardID, err error, failures int) {
 	m.fault(id, err)
 	var p *Problem
 	switch {
 	case errors.As(err, &p):
 		m.processed("PROBLEM: " + p.Message)
 	case errors.Is(err, ErrThrottled):
-	default:
+	case failures >= 3:
 		m.processed(resultFault)
 	}
 }

@@ -16,9 +16,10 @@ const (
 
 // Failure is records that were given up, as an on-failure destination is told of them.
 type Failure struct {
-	record failureRecord
-	key    string
-	event  []byte
+	mapping string
+	record  failureRecord
+	key     string
+	event   []byte
 }
 
 // failureRecord is the document, its members in Lambda's order.
@@ -56,6 +57,9 @@ type batchInfo struct {
 
 const failureTime = "2006-01-02T15:04:05.000Z"
 
+// MappingUUID names the mapping whose records they were.
+func (f *Failure) MappingUUID() string { return f.mapping }
+
 // Document is what queues and topics are sent: where the records are, not the records.
 func (f *Failure) Document() []byte {
 	var b bytes.Buffer
@@ -80,7 +84,7 @@ func (f *Failure) Object() (key string, body []byte) {
 // record, even where the invocation had none.
 func newFailure(cfg *Config, shard ShardID, condition string, first, end *Record, size, invokes int, last *Result, requestID string, event []byte) *Failure {
 	now := time.Now().UTC()
-	f := &Failure{event: event, key: fmt.Sprintf("aws/lambda/%s/%s/%s-%s", cfg.UUID, shard, now.Format("2006/01/02/2006-01-02T15.04.05"), newUUID())}
+	f := &Failure{mapping: cfg.UUID, event: event, key: fmt.Sprintf("aws/lambda/%s/%s/%s-%s", cfg.UUID, shard, now.Format("2006/01/02/2006-01-02T15.04.05"), newUUID())}
 	r := &f.record
 	if r.RequestContext.RequestID = requestID; requestID == "" {
 		r.RequestContext.RequestID = newUUID() // it never was invoked

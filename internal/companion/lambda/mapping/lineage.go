@@ -40,7 +40,7 @@ func (m *Mapping) follow() {
 	l.see(&stream)
 	look := time.NewTimer(lookEvery)
 	defer look.Stop()
-	lookedAt := time.Now()
+	lookedAt, failures := time.Now(), 0
 	soon := func() { look.Reset(max(0, lookPause-time.Since(lookedAt))) }
 	for ctx.Err() == nil {
 		if err := l.start(); err != nil {
@@ -59,11 +59,13 @@ func (m *Mapping) follow() {
 			switch {
 			case ctx.Err() != nil:
 			case err != nil:
-				m.problem("", err)
+				failures++
+				m.problem("", err, failures)
 				look.Reset(gonePause)
 			case !stream.Created.Equal(l.created):
 				leave()
 			default:
+				failures = 0
 				l.see(&stream)
 				l.doubtful = false
 				l.forget()
@@ -86,7 +88,7 @@ func (m *Mapping) begin() (Stream, map[ShardID]Checkpoint, error) {
 			return stream, known, m.soft.Err()
 		}
 		failures++
-		m.problem("", err)
+		m.problem("", err, failures)
 		if err := sleep(m.soft, readBackoff.after(failures)); err != nil {
 			return stream, nil, err
 		}

@@ -12,7 +12,8 @@ const (
 	// readRecordsMax is how many records a read asks for: the most that there may be.
 	readRecordsMax = 10_000
 	// readBytes is set aside for an answer before it is asked for: 10 MiB of data as
-	// they are and as JSON, and what 10,000 records take beside that.
+	// they are and as JSON, and what 10,000 records take beside that. Of a small budget it
+	// is a quarter: it is exceeded then by what is being read.
 	readBytes = 32 << 20
 	// recordOverhead is what a record takes in memory beside its data and its JSON.
 	recordOverhead = 256
@@ -83,13 +84,11 @@ func (r *reader) read(ctx context.Context) answer {
 		case errors.Is(err, ErrThrottled):
 		case errors.Is(err, ErrSourceGone), errors.Is(err, ErrAccess):
 			r.close()
-			r.m.problem(r.shard, err)
+			r.m.problem(r.shard, err, failures)
 			r.m.look() // at what became of the stream
 			pause = gonePause
-		case failures < 3:
-			r.m.fault(r.shard, err)
 		default:
-			r.m.problem(r.shard, err)
+			r.m.problem(r.shard, err, failures)
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return answer{err: err}
@@ -113,8 +112,7 @@ func (r *reader) poll(ctx context.Context) (answer, error) {
 		}
 		r.iterator = it
 	}
-	budget := &r.m.engine.budget
-	reserved := min(readBytes, r.m.engine.limits.MemoryBytes)
+	budget, reserved := &r.m.engine.budget, r.m.engine.readBytes()
 	if err := budget.acquire(ctx, reserved); err != nil {
 		return answer{}, err
 	}
@@ -175,9 +173,11 @@ func (r *reader) push(ctx context.Context) (answer, error) {
 	if got.Behind == 0 {
 		a.tip = time.Now()
 	}
-	if err := r.m.engine.budget.acquire(ctx, a.held); err != nil {
+	budget, reserved := &r.m.engine.budget, min(a.held, r.m.engine.readBytes())
+	if err := budget.acquire(ctx, reserved); err != nil {
 		return answer{}, err
 	}
+	budget.release(reserved - a.held)
 	return a, nil
 }
 

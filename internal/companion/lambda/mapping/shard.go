@@ -244,6 +244,9 @@ func (s *shard) deal(p *pending) (kept, dropped bool) {
 		l.lossy = true
 		return false, false
 	}
+	if len(s.lanes) > 1 || !s.m.filters.Empty() {
+		p.Data = slices.Clone(p.Data) // so that it does not keep all of the answer
+	}
 	l.push(p)
 	l.readTo = seq
 	return true, false
