@@ -83,6 +83,13 @@ func (l *localFunctions) Isolation() string {
 	return ""
 }
 
+// Retire implements lambda.Runner.
+func (l *localFunctions) Retire(arn, version string) {
+	if r := l.runner.Load(); r != nil {
+		r.Retire(arn, version)
+	}
+}
+
 // Invoke implements lambda.Runner.
 func (l *localFunctions) Invoke(ctx context.Context, f *lambda.Function, in *lambda.Invocation) (*lambda.Result, error) {
 	r := l.runner.Load()

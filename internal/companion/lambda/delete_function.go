@@ -42,6 +42,7 @@ func (s *Service) DeleteFunction(ctx context.Context, in *api.DeleteFunctionInpu
 	if err != nil {
 		return nil, err
 	}
+	s.retire(ref.functionID, ref.qualifier)
 	s.dropCode(ctx, ref.functionID, had)
 	return &api.DeleteFunctionOutput{StatusCode: new(int32(204))}, nil
 }

@@ -35,6 +35,8 @@ func (r *scripted) Invoke(_ context.Context, f *lambda.Function, in *lambda.Invo
 	return r.outcome(f, in)
 }
 
+func (r *scripted) Retire(arn, version string) {}
+
 func (r *scripted) Isolation() string { return "Functions run in the test." }
 
 func (r *scripted) all() []made {

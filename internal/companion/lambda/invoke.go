@@ -181,6 +181,13 @@ func (s *Service) runnable(f *function, v *versionDoc) (*Function, error) {
 	}, nil
 }
 
+// retire lets the runner know that a version, or all of them, is not what it was.
+func (s *Service) retire(id functionID, version string) {
+	if s.cfg.Runner != nil {
+		s.cfg.Runner.Retire(id.arn(), version)
+	}
+}
+
 // runRevision changes with what a runner has to start anew for. RevisionId does
 // not do: it changes with policies, too.
 func runRevision(f *function, v *versionDoc) string {

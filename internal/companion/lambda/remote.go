@@ -44,6 +44,9 @@ type Remote struct {
 // Isolation says where functions run: what keeps them apart is that endpoint's affair.
 func (r *Remote) Isolation() string { return "Functions run at the Lambda endpoint " + r.Endpoint.Host + "." }
 
+// Retire does nothing: nothing is kept ready here.
+func (r *Remote) Retire(arn, version string) {}
+
 // Invoke implements Runner.
 func (r *Remote) Invoke(ctx context.Context, f *Function, in *Invocation) (*Result, error) {
 	// A function that hangs is its own endpoint's to stop; this is for one that does not.

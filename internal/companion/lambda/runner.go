@@ -15,6 +15,9 @@ type Runner interface {
 	// wraps ErrThrottled, is a *CannotRun, or is a fault of ours. Neither f nor
 	// in is used any more when it has returned.
 	Invoke(ctx context.Context, f *Function, in *Invocation) (*Result, error)
+	// Retire says that a version of a function (all versions, if it is empty) has
+	// changed or is gone: nothing of it need be kept ready.
+	Retire(arn, version string)
 	// Isolation says in a sentence what keeps functions apart from rheo and from each
 	// other: what GetFunction shows.
 	Isolation() string

@@ -89,6 +89,7 @@ func (s *Service) updateLatest(ctx context.Context, ref reference, revision *str
 	if err != nil {
 		return nil, err
 	}
+	s.retire(ref.functionID, latest)
 	begin(out, true)
 	return out, nil
 }
