@@ -42,7 +42,9 @@ type Remote struct {
 }
 
 // Isolation says where functions run: what keeps them apart is that endpoint's affair.
-func (r *Remote) Isolation() string { return "Functions run at the Lambda endpoint " + r.Endpoint.Host + "." }
+func (r *Remote) Isolation() string {
+	return "Functions run at the Lambda endpoint " + r.Endpoint.Host + "."
+}
 
 // Retire does nothing: nothing is kept ready here.
 func (r *Remote) Retire(arn, version string) {}
