@@ -31,6 +31,14 @@ const (
 // point leaves it as it was: it is made again.
 func (q *events) make(e *event) {
 	defer q.leave(e)
+	if m := q.s.cfg.Answers; m != nil {
+		n := 3 * e.bytes // as it is read, opened, and told to a destination
+		if !m.Reserve(n) {
+			q.later(e, pauseFirst)
+			return
+		}
+		defer m.Release(n)
+	}
 	h, payload, err := q.read(e)
 	if err != nil {
 		if q.ctx.Err() == nil {
