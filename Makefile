@@ -55,6 +55,7 @@ nightly: test
 	RHEO_CRASH_CYCLES=200000 $(GO) test -run 'Crash' -timeout 4h ./internal/shardlog
 	DYNAMODB_ROUNDS=1000 $(GO) test -run 'Linearizable|Transactions' -timeout 4h ./internal/companion/dynamodb
 	CLOUDWATCH_ROUNDS=300 $(GO) test -run 'Model|PowerCuts' -timeout 4h ./internal/companion/cloudwatch
+	LAMBDA_ROUNDS=200 $(GO) test -run PowerCuts -timeout 4h ./internal/companion/lambda
 	$(GO) test -race ./...
 	$(MAKE) fuzz
 	$(MAKE) crash CYCLES=500
