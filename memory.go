@@ -44,7 +44,7 @@ func shareMemory(budget int64) (s shares, err error) {
 	}
 	s.log = max(budget/4, logMemoryMin)
 	s.tables, s.metrics = budget/16, budget/64
-	s.functions, s.mappings = 512<<10+(budget-MemoryBytesMin)/48, (budget-MemoryBytesMin)/12
+	s.functions, s.mappings = 256<<10+(budget-MemoryBytesMin)/48, (budget-MemoryBytesMin)/12
 	s.requests = (budget - s.log - s.tables - s.metrics - s.functions - s.mappings - restBytes - budget/16) / 2
 	s.answers = s.requests
 	return s, nil
