@@ -13,6 +13,10 @@ import (
 // a filter dropped.
 const checkpointEvery = time.Second
 
+// storeAhead is how long deliveries go on while a checkpoint is being stored: that much
+// may be done again after a crash.
+const storeAhead = 250 * time.Millisecond
+
 // shard reads and delivers one shard. All of its state belongs to the goroutine
 // of run; what takes time (a read, a delivery, a store) is done by a goroutine of
 // its own that tells run when something came of it.
@@ -39,6 +43,7 @@ type shard struct {
 	answers chan answer
 	reports chan report
 
+	saved      Checkpoint // stored last, or being stored
 	storing    bool
 	stored     chan error
 	dirty      bool // something is done that was not stored
@@ -60,7 +65,7 @@ func newShard(ctx context.Context, m *Mapping, cp Checkpoint) *shard {
 	s := &shard{
 		m: m, id: cp.Shard, format: newEventFormat(&m.cfg, cp.Shard), from: cp.From, stream: cp.Stream,
 		lanes: make([]lane, m.cfg.lanes()), answers: make(chan answer, 1), reports: make(chan report), stored: make(chan error, 1),
-		seek: true,
+		seek: true, saved: cp,
 	}
 	s.ctx, s.leave = context.WithCancel(ctx)
 	s.reader = reader{m: m, shard: cp.Shard, format: s.format}
@@ -287,8 +292,8 @@ func (m *Mapping) passes(id ShardID, p *pending) bool {
 
 // dispatch starts what deliveries there are to start, and says when there may be another.
 func (s *shard) dispatch(now time.Time) (wake time.Time) {
-	if s.failures > 0 {
-		return // what cannot be stored is not done for nothing
+	if s.failures > 0 || s.storing && s.dirty && now.Sub(s.lastStore) > storeAhead {
+		return // what cannot be stored would come again
 	}
 	for i := range s.lanes {
 		l := &s.lanes[i]
@@ -367,8 +372,8 @@ func (s *shard) report(r *report) {
 	if r.finished {
 		l.busy, l.blocked = false, false
 		if len(l.batch) > 0 { // left undone: the shard is being left
-			s.m.engine.budget.release(heldBy(l.batch))
-			l.readTo, l.lossy = l.batch[0].before, true
+			s.m.engine.budget.release(heldBy(l.batch) + l.shed())
+			l.readTo, l.lossy = l.batch[0].before, true // before the queue, too
 			l.batch = nil
 		}
 	}
