@@ -185,10 +185,13 @@ func (m *Mapping) processed(result string) {
 	}
 }
 
-// problem tells of an error that the mapping waits to pass, after so many in a row. One that
-// says nothing to a user becomes the result when it stays.
+// problem tells of an error that the mapping waits to pass, after so many in a row: of the
+// first, the second, the fourth and so on. One that says nothing to a user becomes the
+// result when it stays.
 func (m *Mapping) problem(id ShardID, err error, failures int) {
-	m.fault(id, err)
+	if failures&(failures-1) == 0 {
+		m.fault(id, err)
+	}
 	var p *Problem
 	switch {
 	case errors.As(err, &p):

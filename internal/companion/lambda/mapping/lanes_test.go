@@ -57,9 +57,13 @@ func TestParallelizationFactor(t *testing.T) {
 // TestBlockedLane: a key that fails for hours does not hold up the others, however much comes; when it
 // recovers nothing of it is missing, and the others' records do not come again, after a restart neither.
 func TestBlockedLane(t *testing.T) {
-	for _, restart := range []bool{false, true} {
+	for _, test := range []struct {
+		consumer string
+		restart  bool
+	}{{"", false}, {"", true}, {consumerARN, false}, {consumerARN, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, 1)
+			r.cfg.ConsumerARN = test.consumer
 			r.cfg.ParallelizationFactor, r.cfg.BatchSize = 4, 50
 			broken := true
 			failed := 0
@@ -99,7 +103,7 @@ func TestBlockedLane(t *testing.T) {
 					t.Errorf("%s has %d records while key0 is blocked, want %d", key, len(got[key]), n/100)
 				}
 			}
-			if restart {
+			if test.restart {
 				r.stop()
 				r.start()
 				r.wait(time.Minute)
@@ -155,7 +159,7 @@ func TestMemory(t *testing.T) {
 			r.stream.put(fmt.Sprint("key", i), data)
 		}
 		r.start()
-		r.wait(time.Hour)
+		r.wait(5 * time.Minute)
 		r.mu.Lock()
 		seen := map[string]bool{}
 		for _, e := range r.events {
