@@ -42,6 +42,9 @@ func (m *Mapping) follow() {
 	defer look.Stop()
 	lookedAt, failures := time.Now(), 0
 	soon := func() { look.Reset(max(0, lookPause-time.Since(lookedAt))) }
+	if len(stream.Shards) == 0 {
+		soon() // it is being made
+	}
 	for ctx.Err() == nil {
 		if err := l.start(); err != nil {
 			break
@@ -69,6 +72,9 @@ func (m *Mapping) follow() {
 				l.see(&stream)
 				l.doubtful = false
 				l.forget()
+				if len(stream.Shards) == 0 {
+					soon()
+				}
 			}
 		case <-ctx.Done():
 		}
@@ -139,7 +145,9 @@ func (m *Mapping) load() (stream Stream, known map[ShardID]Checkpoint, err error
 		begin = append(begin, c)
 		known[s.ID] = c
 	}
-	err = m.services.Checkpoints.Store(m.soft, m.cfg.UUID, begin...)
+	if len(begin) > 0 {
+		err = m.services.Checkpoints.Store(m.soft, m.cfg.UUID, begin...)
+	}
 	return stream, known, err
 }
 

@@ -199,6 +199,37 @@ func TestStartingPosition(t *testing.T) {
 	}
 }
 
+// TestBeginsLater: a starting time that is ahead is waited for; a stream that has no shards yet too.
+func TestBeginsLater(t *testing.T) {
+	for _, consumer := range []string{"", consumerARN} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, 1)
+			r.cfg.ConsumerARN = consumer
+			r.cfg.StartingPosition = mapping.Position{Kind: mapping.AtTimestamp, Time: time.Now().Add(10 * time.Second)}
+			shards := r.stream.shards
+			r.stream.shards = nil
+			r.start()
+			r.wait(3 * time.Second)
+			r.stream.mu.Lock()
+			r.stream.shards = shards
+			r.stream.mu.Unlock()
+			r.put("a")
+			r.wait(5 * time.Second)
+			r.stop()
+			r.checkpoints = map[mapping.ShardID]mapping.Checkpoint{}
+			r.start()
+			r.put("b")
+			r.wait(3 * time.Second)
+			r.put("c")
+			r.wait(5 * time.Second)
+			r.stop()
+			if got := fmt.Sprint(r.byKey()["1"]); got != "[a c]" {
+				t.Errorf("%s was delivered, want a, of a stream that was made after the mapping, and c", got)
+			}
+		})
+	}
+}
+
 // TestStreamReplaced: a stream that is deleted is waited for; one of its name that comes after it is read from its beginning.
 func TestStreamReplaced(t *testing.T) {
 	for _, consumer := range []string{"", consumerARN} {

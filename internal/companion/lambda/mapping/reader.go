@@ -73,7 +73,7 @@ func (r *reader) read(ctx context.Context) answer {
 		switch {
 		case errors.Is(err, errOver):
 			continue // a subscription has its time
-		case errors.Is(err, ErrShardGone), errors.Is(err, ErrPosition):
+		case errors.Is(err, ErrShardGone), errors.Is(err, ErrPosition) && r.at.Sequence != "":
 			return answer{err: err}
 		case errors.Is(err, ErrIteratorExpired):
 			r.iterator = ""
@@ -105,6 +105,9 @@ func (r *reader) try(ctx context.Context) (answer, error) {
 
 // poll reads with GetRecords.
 func (r *reader) poll(ctx context.Context) (answer, error) {
+	if err := r.untilBegin(ctx); err != nil {
+		return answer{}, err
+	}
 	if r.iterator == "" {
 		it, err := r.m.source.Iterator(ctx, r.shard, r.at)
 		if err != nil {
@@ -118,6 +121,9 @@ func (r *reader) poll(ctx context.Context) (answer, error) {
 	}
 	asked := time.Now()
 	got, err := r.m.source.Records(ctx, r.iterator, readRecordsMax)
+	if errors.Is(err, ErrPosition) {
+		err = ErrIteratorExpired // it is the iterator that is refused: whether the place is good, a new one will show
+	}
 	if err != nil {
 		budget.release(reserved)
 		return answer{}, err
@@ -138,6 +144,9 @@ var errOver = errors.New("subscription over")
 
 // push reads the next event of a subscription.
 func (r *reader) push(ctx context.Context) (answer, error) {
+	if err := r.untilBegin(ctx); err != nil {
+		return answer{}, err
+	}
 	if r.sub == nil {
 		sub, err := r.m.source.Subscribe(ctx, r.shard, r.at)
 		if err != nil {
@@ -179,6 +188,15 @@ func (r *reader) push(ctx context.Context) (answer, error) {
 	}
 	budget.release(reserved - a.held)
 	return a, nil
+}
+
+// untilBegin waits until the time at which the shard is to begin is not ahead, which no
+// stream answers. A clock that was set back makes it so.
+func (r *reader) untilBegin(ctx context.Context) error {
+	if r.at.Kind != AtTimestamp {
+		return nil
+	}
+	return sleep(ctx, time.Until(r.at.Time))
 }
 
 // take makes records pending and remembers where they end.
