@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -42,9 +43,6 @@ func (m *Mapping) follow() {
 	defer look.Stop()
 	lookedAt, failures := time.Now(), 0
 	soon := func() { look.Reset(max(0, lookPause-time.Since(lookedAt))) }
-	if len(stream.Shards) == 0 {
-		soon() // it is being made
-	}
 	for ctx.Err() == nil {
 		if err := l.start(); err != nil {
 			break
@@ -72,9 +70,6 @@ func (m *Mapping) follow() {
 				l.see(&stream)
 				l.doubtful = false
 				l.forget()
-				if len(stream.Shards) == 0 {
-					soon()
-				}
 			}
 		case <-ctx.Done():
 		}
@@ -102,7 +97,6 @@ func (m *Mapping) begin() (Stream, map[ShardID]Checkpoint, error) {
 }
 
 func (m *Mapping) load() (stream Stream, known map[ShardID]Checkpoint, err error) {
-	now := time.Now()
 	stream, err = m.source.Stream(m.soft)
 	if err != nil {
 		return stream, nil, err
@@ -140,14 +134,15 @@ func (m *Mapping) load() (stream Stream, known map[ShardID]Checkpoint, err error
 	for _, s := range stream.Shards {
 		c := Checkpoint{Shard: s.ID, Stream: stream.Created, From: first}
 		if first.Kind == Latest {
-			c.From, c.Ended = Position{Kind: AtTimestamp, Time: now}, s.Closed
+			c.From, c.Ended = Position{Kind: AtTimestamp, Time: m.began}, s.Closed
 		}
 		begin = append(begin, c)
 		known[s.ID] = c
 	}
-	if len(begin) > 0 {
-		err = m.services.Checkpoints.Store(m.soft, m.cfg.UUID, begin...)
+	if len(begin) == 0 {
+		return stream, known, fmt.Errorf("the stream has no shards yet: %w", ErrThrottled)
 	}
+	err = m.services.Checkpoints.Store(m.soft, m.cfg.UUID, begin...)
 	return stream, known, err
 }
 
