@@ -269,6 +269,26 @@ func TestStreamReplaced(t *testing.T) {
 	}
 }
 
+// TestPlaceUnknown: a checkpoint that is not of the stream, though the stream says it is the same, is worth
+// less than the shard: all of it is delivered, once.
+func TestPlaceUnknown(t *testing.T) {
+	for _, consumer := range []string{"", consumerARN} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, 1)
+			r.cfg.ConsumerARN = consumer
+			r.checkpoints["shardId-000000000000"] = mapping.Checkpoint{Shard: "shardId-000000000000", Stream: r.stream.created, Done: "1"}
+			r.put(one("abc")...)
+			r.start()
+			r.wait(10 * time.Second)
+			r.stop()
+			r.wantBatches(one("abc"))
+			if len(r.faults) == 0 {
+				t.Error("nobody was told")
+			}
+		})
+	}
+}
+
 // TestExpiredIterators: a shard whose lane is blocked for long is read on all the same.
 func TestExpiredIterators(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -317,7 +317,8 @@ func (s *shard) dispatch(now time.Time) (wake time.Time) {
 
 // closeBatch says how many records the next batch has, or when it is to be
 // looked at again: it has BatchSize records, or 6 MB, or the next record is in the next
-// tumbling window, or its first record waited for BatchingWindow, or no more will come.
+// tumbling window, or its first record waited for BatchingWindow or until the tumbling
+// window's end, or no more will come.
 func (s *shard) closeBatch(l *lane, now time.Time) (n int, at time.Time) {
 	if len(l.queue) == 0 {
 		return 0, at
@@ -337,7 +338,11 @@ func (s *shard) closeBatch(l *lane, now time.Time) (n int, at time.Time) {
 		size += p.size
 		n++
 	}
-	if due := l.queue[0].queued.Add(cfg.BatchingWindow); !closed && n < cfg.BatchSize && due.After(now) {
+	due := l.queue[0].queued.Add(cfg.BatchingWindow)
+	if s.window.isOpen {
+		due = sooner(due, s.window.window.End)
+	}
+	if !closed && n < cfg.BatchSize && due.After(now) {
 		return 0, due
 	}
 	return n, at

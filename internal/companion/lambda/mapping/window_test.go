@@ -85,6 +85,24 @@ func TestTumblingWindow(t *testing.T) {
 	})
 }
 
+// TestWindowEndsBatches: a batch does not wait beyond its tumbling window.
+func TestWindowEndsBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := windowRig(t)
+		r.cfg.BatchSize, r.cfg.BatchingWindow = 100, 5*time.Minute
+		r.put("a")
+		r.start()
+		r.wait(20 * time.Second)
+		r.put("b")
+		r.wait(10 * time.Minute)
+		r.stop()
+		r.wantWindows("ab 0-30 {}", ` 0-30 {"N":2} F`)
+		if late := r.times[0].Sub(r.stream.created); late != 30*time.Second {
+			t.Errorf("the batch came after %v", late)
+		}
+	})
+}
+
 // TestWindowRestart: the state goes on where the checkpoint says.
 func TestWindowRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
