@@ -22,6 +22,8 @@ type delivery struct {
 	terminating bool    // the state is too large: the window's last invocation comes next
 	unreported  int     // records that are done, and that a terminating window counts as done only with it
 	last        Record  // the window's last record
+
+	again time.Time // set: the memory is given back until then
 }
 
 // part is consecutive records of a batch that are invoked together.
@@ -41,7 +43,12 @@ type report struct {
 	window        *Window
 	blocked       bool
 	finished      bool
+	marks         []mark // of what is left, which is to be read anew at again
+	again         time.Time
 }
+
+// A batch that waits for longer than this gives its memory back if others wait for it.
+const yieldAfter = time.Second
 
 // A destination is tried this often, and each time for so long.
 const (
@@ -53,14 +60,14 @@ func (s *shard) deliver(lane int, d delivery) {
 	d.s, d.lane = s, lane
 	go func() {
 		d.run()
-		s.reports <- report{lane: lane, finished: true}
+		s.reports <- report{lane: lane, finished: true, marks: d.marks(), again: d.again}
 	}()
 }
 
 func (d *delivery) run() {
 	m := d.s.m
 	faults := 0 // in a row, that were not the function's
-	for d.s.ctx.Err() == nil {
+	for d.s.ctx.Err() == nil && d.again.IsZero() {
 		if d.terminating && (len(d.parts) == 0 || !d.parts[0].final) {
 			d.parts = append([]part{{final: true}}, d.parts...)
 		}
@@ -159,7 +166,29 @@ func (d *delivery) pause(p *part, wait time.Duration) {
 	if age := d.ageMax(p, 1); age > 0 && len(p.records) > 0 {
 		wait = min(wait, time.Until(p.records[0].Arrival.Add(age+time.Millisecond)))
 	}
-	sleep(d.s.ctx, wait)
+	again := time.Now().Add(wait)
+	for {
+		left := time.Until(again)
+		if left <= 0 || sleep(d.s.ctx, min(left, yieldAfter)) != nil {
+			return
+		}
+		if left > yieldAfter && len(p.records) > 0 && !d.terminating && d.s.m.engine.budget.short() {
+			d.again = again
+			return
+		}
+	}
+}
+
+// marks is what is left, for when it is read again.
+func (d *delivery) marks() (out []mark) {
+	if d.again.IsZero() {
+		return nil
+	}
+	for i := range d.parts {
+		p := &d.parts[i]
+		out = append(out, mark{p.records[len(p.records)-1].SequenceNumber, p.retries, p.invokes, p.last})
+	}
+	return out
 }
 
 // observe tells of an invocation that reached the function.

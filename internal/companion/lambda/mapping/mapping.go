@@ -34,9 +34,6 @@
 //   - With LATEST a shard begins at the time of the mapping's first start, to the millisecond.
 //   - A stream or function that vanishes does not end a mapping: it says so in LastProcessingResult and waits.
 //   - An event's eventSourceARN is the mapping's EventSourceArn: with a consumer, the consumer's.
-//
-// BUG: a batch that fails holds its records in memory until it is done. If such batches
-// use up the budget (Limits.MemoryBytes), other shards are not read until one gives way.
 package mapping
 
 import (

@@ -97,7 +97,7 @@ func (s *shard) run() outcome {
 		now := time.Now()
 		var wake time.Time
 		if !leaving {
-			wake = s.dispatch(now)
+			wake = sooner(s.resume(now), s.dispatch(now))
 			s.read()
 		}
 		ended := !leaving && s.done()
@@ -131,6 +131,19 @@ func (s *shard) run() outcome {
 		case <-left:
 		}
 	}
+}
+
+// resume lets lanes go on that gave their batch's memory back, or says when they are to.
+func (s *shard) resume(now time.Time) (wake time.Time) {
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		if l.again.After(now) {
+			wake = sooner(wake, l.again)
+		} else if !l.again.IsZero() {
+			l.again, l.blocked = time.Time{}, false
+		}
+	}
+	return wake
 }
 
 // read begins a read if there is room for more.
@@ -193,7 +206,7 @@ func (s *shard) take(a *answer) error {
 		s.m.fault(s.id, a.err)
 		s.atEnd = true
 		for i := range s.lanes {
-			s.lanes[i].lossy = false
+			s.lanes[i].lossy, s.lanes[i].marks = false, nil
 		}
 		return nil
 	case a.err != nil && s.ctx.Err() != nil:
@@ -307,7 +320,7 @@ func (s *shard) dispatch(now time.Time) (wake time.Time) {
 		}
 		if n, at := s.closeBatch(l, now); n > 0 {
 			l.take(n)
-			s.deliver(i, delivery{parts: []part{{records: l.batch}}, window: s.window.current()})
+			s.deliver(i, delivery{parts: l.divide(), window: s.window.current()})
 		} else {
 			wake = sooner(wake, at)
 		}
@@ -322,6 +335,16 @@ func (s *shard) dispatch(now time.Time) (wake time.Time) {
 func (s *shard) closeBatch(l *lane, now time.Time) (n int, at time.Time) {
 	if len(l.queue) == 0 {
 		return 0, at
+	}
+	if len(l.marks) > 0 {
+		n, complete := l.marked(s.atEnd && !l.lossy)
+		if n > 0 || !complete {
+			if !complete {
+				n = 0
+			}
+			return n, at
+		}
+		l.marks = nil // they are in the stream no more
 	}
 	cfg := &s.m.cfg
 	if cfg.TumblingWindow > 0 {
@@ -375,8 +398,9 @@ func (s *shard) report(r *report) {
 		}
 	}
 	if r.finished {
-		l.busy, l.blocked = false, false
-		if len(l.batch) > 0 { // left undone: the shard is being left
+		l.busy, l.blocked = false, !r.again.IsZero()
+		l.marks, l.again = r.marks, r.again
+		if len(l.batch) > 0 { // left undone: the shard is being left, or memory is needed
 			s.m.engine.budget.release(heldBy(l.batch) + l.shed())
 			l.readTo, l.lossy = l.batch[0].before, true // before the queue, too
 			l.batch = nil
