@@ -91,10 +91,8 @@ func (l *lane) shed() (held int64) {
 
 // mark is a part of a batch whose records are to be read again: up to last.
 type mark struct {
-	last    SequenceNumber
-	retries int
-	invokes int
-	result  Result
+	last SequenceNumber
+	part part // its counts; without records
 }
 
 // marked is how many records of the queue the marks cover, if all of them are there;
@@ -116,7 +114,8 @@ func (l *lane) divide() []part {
 			n++
 		}
 		if n > 0 {
-			out = append(out, part{records: rest[:n:n], retries: m.retries, invokes: m.invokes, last: m.result})
+			m.part.records = rest[:n:n]
+			out = append(out, m.part)
 		}
 		rest = rest[n:]
 	}

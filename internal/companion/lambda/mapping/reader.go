@@ -29,6 +29,7 @@ type reader struct {
 	iterator string
 	sub      Subscription
 	next     time.Time // a read before it would be too often
+	urgent   bool      // does not wait for memory
 }
 
 // answer is what a read found, as records that are pending.
@@ -116,7 +117,7 @@ func (r *reader) poll(ctx context.Context) (answer, error) {
 		r.iterator = it
 	}
 	budget, reserved := &r.m.engine.budget, r.m.engine.readBytes()
-	if err := budget.acquire(ctx, reserved); err != nil {
+	if err := r.reserve(ctx, reserved); err != nil {
 		return answer{}, err
 	}
 	asked := time.Now()
@@ -182,12 +183,21 @@ func (r *reader) push(ctx context.Context) (answer, error) {
 	if got.Behind == 0 {
 		a.tip = time.Now()
 	}
-	budget, reserved := &r.m.engine.budget, min(a.held, r.m.engine.readBytes())
-	if err := budget.acquire(ctx, reserved); err != nil {
+	reserved := min(a.held, r.m.engine.readBytes())
+	if err := r.reserve(ctx, reserved); err != nil {
 		return answer{}, err
 	}
-	budget.release(reserved - a.held)
+	r.m.engine.budget.release(reserved - a.held)
 	return a, nil
+}
+
+// reserve takes bytes of the budget, when they are free.
+func (r *reader) reserve(ctx context.Context, bytes int64) error {
+	if r.urgent {
+		r.m.engine.budget.release(-bytes)
+		return nil
+	}
+	return r.m.engine.budget.acquire(ctx, bytes)
 }
 
 // untilBegin waits until the time at which the shard is to begin is not ahead, which no

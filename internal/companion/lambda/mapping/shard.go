@@ -158,8 +158,11 @@ func (s *shard) read() {
 			at = Position{Kind: AfterSequenceNumber, Sequence: s.last}
 		}
 		s.reader.seek(at)
-		s.seek, s.atEnd = false, false
+		s.seek, s.atEnd, s.tip = false, false, time.Time{}
 	}
+	// Who waits for the rest of a batch holds the beginning of it, and would wait for ever
+	// if all did.
+	s.reader.urgent = slices.ContainsFunc(s.lanes, func(l lane) bool { return len(l.marks) > 0 && len(l.queue) > 0 })
 	s.reading = true
 	go func() { s.answers <- s.reader.read(s.ctx) }()
 }
