@@ -41,6 +41,11 @@ func (s *shard) store(now time.Time, leaving, ended bool) (wake time.Time) {
 		return at
 	}
 	c := s.checkpoint(ended)
+	if s.soft && !ended && c.Done == s.saved.Done && slices.Equal(c.Lanes, s.saved.Lanes) {
+		s.dirty, s.soft = false, false // what was read is all to be done yet
+		return
+	}
+	s.saved = c
 	s.storing, s.dirty, s.soft, s.endStored = true, false, false, ended
 	s.lastStore = now
 	go func() { s.stored <- s.m.services.Checkpoints.Store(s.m.hard, s.m.cfg.UUID, c) }()

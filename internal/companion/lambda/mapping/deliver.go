@@ -22,6 +22,8 @@ type delivery struct {
 	terminating bool    // the state is too large: the window's last invocation comes next
 	unreported  int     // records that are done, and that a terminating window counts as done only with it
 	last        Record  // the window's last record
+
+	again time.Time // set: the memory is given back until then
 }
 
 // part is consecutive records of a batch that are invoked together.
@@ -30,6 +32,7 @@ type part struct {
 	final   bool // a window's last invocation, which has no records
 	retries int  // that count: one more than MaximumRetryAttempts, and they are given up
 	invokes int  // in which they were
+	faults  int  // in a row: tries that did not reach the function
 	last    Result
 }
 
@@ -41,7 +44,12 @@ type report struct {
 	window        *Window
 	blocked       bool
 	finished      bool
+	marks         []mark // of what is left, which is to be read anew at again
+	again         time.Time
 }
+
+// A batch that waits for longer than this gives its memory back if others wait for it.
+const yieldAfter = time.Second
 
 // A destination is tried this often, and each time for so long.
 const (
@@ -53,14 +61,13 @@ func (s *shard) deliver(lane int, d delivery) {
 	d.s, d.lane = s, lane
 	go func() {
 		d.run()
-		s.reports <- report{lane: lane, finished: true}
+		s.reports <- report{lane: lane, finished: true, marks: d.marks(), again: d.again}
 	}()
 }
 
 func (d *delivery) run() {
 	m := d.s.m
-	faults := 0 // in a row, that were not the function's
-	for d.s.ctx.Err() == nil {
+	for d.s.ctx.Err() == nil && d.again.IsZero() {
 		if d.terminating && (len(d.parts) == 0 || !d.parts[0].final) {
 			d.parts = append([]part{{final: true}}, d.parts...)
 		}
@@ -68,7 +75,7 @@ func (d *delivery) run() {
 			return
 		}
 		p := &d.parts[0]
-		if n := d.tooOld(p, faults); n > 0 {
+		if n := d.tooOld(p); n > 0 {
 			d.giveUp(n, recordTooOld)
 			continue
 		}
@@ -87,17 +94,17 @@ func (d *delivery) run() {
 			if m.hard.Err() != nil {
 				return
 			}
-			faults++
+			p.faults++
 			m.services.Observer.Count(m.cfg.UUID, Counts{FailedInvokeEvents: int64(len(p.records))})
-			m.problem(d.s.id, err, faults)
-			pause := invokeBackoff.after(faults)
+			m.problem(d.s.id, err, p.faults)
+			pause := invokeBackoff.after(p.faults)
 			if errors.Is(err, ErrFunctionGone) {
 				pause = gonePause
 			}
 			d.pause(p, pause)
 			continue
 		}
-		faults = 0
+		p.faults = 0
 		p.invokes++
 		v := judge(&m.cfg, &res, p.records, inv)
 		p.last, p.last.Payload = res, nil
@@ -133,8 +140,8 @@ func (d *delivery) invocation(p *part) invocation {
 
 // tooOld is how many records at the front are older than the mapping allows, or than
 // the stream keeps them: those it still has are tried once.
-func (d *delivery) tooOld(p *part, faults int) (n int) {
-	age := d.ageMax(p, faults)
+func (d *delivery) tooOld(p *part) (n int) {
+	age := d.ageMax(p.invokes+p.faults > 0)
 	if age <= 0 {
 		return 0
 	}
@@ -145,9 +152,9 @@ func (d *delivery) tooOld(p *part, faults int) (n int) {
 	return n
 }
 
-func (d *delivery) ageMax(p *part, faults int) time.Duration {
+func (d *delivery) ageMax(tried bool) time.Duration {
 	age := d.s.m.cfg.MaximumRecordAge
-	if retention := time.Duration(d.s.m.retention.Load()); retention > 0 && p.invokes+faults > 0 && (age <= 0 || retention < age) {
+	if retention := time.Duration(d.s.m.retention.Load()); retention > 0 && tried && (age <= 0 || retention < age) {
 		age = retention
 	}
 	return age
@@ -156,10 +163,33 @@ func (d *delivery) ageMax(p *part, faults int) time.Duration {
 // pause waits before the part is tried again: not beyond the time when it is too old.
 func (d *delivery) pause(p *part, wait time.Duration) {
 	d.s.reports <- report{lane: d.lane, blocked: true}
-	if age := d.ageMax(p, 1); age > 0 && len(p.records) > 0 {
+	if age := d.ageMax(true); age > 0 && len(p.records) > 0 {
 		wait = min(wait, time.Until(p.records[0].Arrival.Add(age+time.Millisecond)))
 	}
-	sleep(d.s.ctx, wait)
+	again := time.Now().Add(wait)
+	for {
+		left := time.Until(again)
+		if left <= 0 || sleep(d.s.ctx, min(left, yieldAfter)) != nil {
+			return
+		}
+		if left > yieldAfter && len(p.records) > 0 && !d.terminating && d.s.m.engine.budget.short() {
+			d.again = again
+			return
+		}
+	}
+}
+
+// marks is what is left, for when it is read again.
+func (d *delivery) marks() (out []mark) {
+	if d.again.IsZero() {
+		return nil
+	}
+	for _, p := range d.parts {
+		last := p.records[len(p.records)-1].SequenceNumber
+		p.records = nil
+		out = append(out, mark{last, p})
+	}
+	return out
 }
 
 // observe tells of an invocation that reached the function.

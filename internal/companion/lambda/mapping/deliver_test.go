@@ -69,7 +69,7 @@ func TestBatchCloses(t *testing.T) {
 		{"with its size", 2, 0, []put{{0, "a"}, {0, "b"}, {0, "c"}, {0, "d"}, {0, "e"}}, []string{"ab", "cd", "e"}, []time.Duration{0, 0, 0}},
 		{"with its size before its window", 2, time.Minute, []put{{0, "a"}, {0, "b"}, {0, "c"}, {1500 * time.Millisecond, "d"}, {1600 * time.Millisecond, "e"}},
 			[]string{"ab", "cd", "e"}, []time.Duration{0, 2 * time.Second, 62 * time.Second}},
-		{"with its window", 100, 5 * time.Second, []put{{0, "a"}, {4500 * time.Millisecond, "b"}, {5500 * time.Millisecond, "c"}},
+		{"with its window", 100, 5 * time.Second, []put{{0, "a"}, {3500 * time.Millisecond, "b"}, {5500 * time.Millisecond, "c"}},
 			[]string{"ab", "c"}, []time.Duration{5 * time.Second, 11 * time.Second}},
 		{"with 6 MB", 100, 0, []put{{0, large("a")}, {0, large("b")}, {0, large("c")}}, []string{"ab", "c"}, []time.Duration{0, 0}},
 		{"with 6 MB before its window", 100, time.Minute, []put{{0, large("a")}, {0, large("b")}, {0, large("c")}}, []string{"ab", "c"}, []time.Duration{0, 60 * time.Second}},

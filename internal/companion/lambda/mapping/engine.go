@@ -83,7 +83,7 @@ func (e *Engine) Start(cfg Config, source Source) (*Mapping, error) {
 	m := &Mapping{
 		engine: e, services: e.services, cfg: cfg, source: source, filters: filters,
 		constants: pattern.Constants{EventSourceARN: cfg.eventSourceARN(), Region: cfg.Region, InvokeIdentityARN: cfg.InvokeIdentityARN},
-		looked:    make(chan struct{}, 1), done: make(chan struct{}),
+		began:     time.Now(), looked: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	m.soft, m.stop = context.WithCancel(context.Background())
 	m.hard, m.cut = context.WithCancel(context.Background())
@@ -125,6 +125,7 @@ type Mapping struct {
 	source    Source
 	filters   *pattern.Set
 	constants pattern.Constants
+	began     time.Time
 
 	soft      context.Context // ends when the mapping is to stop
 	stop      context.CancelFunc
@@ -185,10 +186,13 @@ func (m *Mapping) processed(result string) {
 	}
 }
 
-// problem tells of an error that the mapping waits to pass, after so many in a row. One that
-// says nothing to a user becomes the result when it stays.
+// problem tells of an error that the mapping waits to pass, after so many in a row: of the
+// first, the second, the fourth and so on. One that says nothing to a user becomes the
+// result when it stays.
 func (m *Mapping) problem(id ShardID, err error, failures int) {
-	m.fault(id, err)
+	if failures&(failures-1) == 0 {
+		m.fault(id, err)
+	}
 	var p *Problem
 	switch {
 	case errors.As(err, &p):

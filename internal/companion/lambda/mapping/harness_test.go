@@ -99,6 +99,7 @@ type rig struct {
 	others      map[string]map[mapping.ShardID]mapping.Checkpoint // mu; of others in its engine
 	stores      int
 	storeFault  func(n int) (before, after error)
+	slowStore   time.Duration
 	failures    []failed
 	sendFault   error
 	results     []string
@@ -214,6 +215,7 @@ func (r *rig) Load(ctx context.Context, id string) ([]mapping.Checkpoint, error)
 }
 
 func (r *rig) Store(ctx context.Context, id string, cs ...mapping.Checkpoint) error {
+	time.Sleep(r.slowStore)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stores++

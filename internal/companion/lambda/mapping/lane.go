@@ -32,6 +32,10 @@ type lane struct {
 	batch   []pending // being delivered: of it, what is not done
 	busy    bool      // a delivery is under way, with a batch or without (a window's last)
 	blocked bool      // its last invocation failed
+	// marks are the parts of a batch that failed, and gave its memory back until it is
+	// tried again: at again it is read anew, and divided as it was.
+	marks []mark
+	again time.Time
 	// Up to readTo every record of the lane was seen: what is neither queued nor in
 	// the batch is done. A lane that has lost records, because it was blocked and
 	// there was no room for them, stays where it is until they are read again.
@@ -83,6 +87,42 @@ func (l *lane) shed() (held int64) {
 	l.readTo, l.lossy = l.queue[0].before, true
 	l.queue, l.bytes = nil, 0
 	return held
+}
+
+// mark is a part of a batch whose records are to be read again: up to last.
+type mark struct {
+	last SequenceNumber
+	part part // its counts; without records
+}
+
+// marked is how many records of the queue the marks cover, if all of them are there;
+// whole says whether no more will come.
+func (l *lane) marked(whole bool) (n int, complete bool) {
+	end := l.marks[len(l.marks)-1].last
+	for n < len(l.queue) && !end.less(l.queue[n].SequenceNumber) {
+		n++
+	}
+	return n, whole || n < len(l.queue) || n > 0 && l.queue[n-1].SequenceNumber == end
+}
+
+// divide makes the batch's parts: one, or those that are marked.
+func (l *lane) divide() []part {
+	rest, out := l.batch, []part(nil)
+	for _, m := range l.marks {
+		n := 0
+		for n < len(rest) && !m.last.less(rest[n].SequenceNumber) {
+			n++
+		}
+		if n > 0 {
+			m.part.records = rest[:n:n]
+			out = append(out, m.part)
+		}
+		rest = rest[n:]
+	}
+	if l.marks = nil; len(rest) > 0 {
+		out = append(out, part{records: rest})
+	}
+	return out
 }
 
 // laneOf is which of n lanes a partition key goes to, now and after a restart.

@@ -3,7 +3,6 @@ package mapping_test
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,9 +56,13 @@ func TestParallelizationFactor(t *testing.T) {
 // TestBlockedLane: a key that fails for hours does not hold up the others, however much comes; when it
 // recovers nothing of it is missing, and the others' records do not come again, after a restart neither.
 func TestBlockedLane(t *testing.T) {
-	for _, restart := range []bool{false, true} {
+	for _, test := range []struct {
+		consumer string
+		restart  bool
+	}{{"", false}, {"", true}, {consumerARN, false}, {consumerARN, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, 1)
+			r.cfg.ConsumerARN = test.consumer
 			r.cfg.ParallelizationFactor, r.cfg.BatchSize = 4, 50
 			broken := true
 			failed := 0
@@ -99,7 +102,7 @@ func TestBlockedLane(t *testing.T) {
 					t.Errorf("%s has %d records while key0 is blocked, want %d", key, len(got[key]), n/100)
 				}
 			}
-			if restart {
+			if test.restart {
 				r.stop()
 				r.start()
 				r.wait(time.Minute)
@@ -124,63 +127,6 @@ func TestBlockedLane(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestMemory: many shards share a small budget: what they hold stays in it, and those that are blocked give
-// up what they need not have.
-func TestMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const shards = 12
-		r := newRig(t, shards)
-		r.limits.MemoryBytes = 32 << 20
-		r.cfg.BatchSize = 2
-		blocked := map[mapping.ShardID]bool{}
-		most := int64(0)
-		r.fn = func(e *event) (mapping.Result, error) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			most = max(most, r.engine.Held())
-			id := mapping.ShardID(e.Records[0].EventID[:len("shardId-000000000000")])
-			if len(blocked) < shards/2 {
-				blocked[id] = true
-			}
-			if blocked[id] {
-				return failure(), nil
-			}
-			return success(""), nil
-		}
-		data := strings.Repeat("x", 400<<10)
-		const n = 120
-		for i := range n {
-			r.stream.put(fmt.Sprint("key", i), data)
-		}
-		r.start()
-		r.wait(time.Hour)
-		r.mu.Lock()
-		seen := map[string]bool{}
-		for _, e := range r.events {
-			for _, rec := range e.Records {
-				seen[rec.Kinesis.PartitionKey] = true
-			}
-		}
-		want := 0
-		for _, sh := range r.stream.shards {
-			if !blocked[sh.ID] {
-				want += len(sh.records)
-			} else {
-				want += min(2, len(sh.records))
-			}
-		}
-		r.mu.Unlock()
-		r.stop()
-		if len(blocked) != shards/2 || len(seen) != want {
-			t.Errorf("%d records were delivered beside %d blocked shards, want %d", len(seen), len(blocked), want)
-		}
-		// What is being read may exceed a small budget: four reads at once of up to 24 MiB.
-		if most > r.limits.MemoryBytes+4*16<<20 {
-			t.Errorf("%d bytes were held, of %d", most, r.limits.MemoryBytes)
-		}
-	})
 }
 
 // TestManyMappings: one engine, many mappings, each at its own place.

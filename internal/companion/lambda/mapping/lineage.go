@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -96,7 +97,6 @@ func (m *Mapping) begin() (Stream, map[ShardID]Checkpoint, error) {
 }
 
 func (m *Mapping) load() (stream Stream, known map[ShardID]Checkpoint, err error) {
-	now := time.Now()
 	stream, err = m.source.Stream(m.soft)
 	if err != nil {
 		return stream, nil, err
@@ -134,10 +134,13 @@ func (m *Mapping) load() (stream Stream, known map[ShardID]Checkpoint, err error
 	for _, s := range stream.Shards {
 		c := Checkpoint{Shard: s.ID, Stream: stream.Created, From: first}
 		if first.Kind == Latest {
-			c.From, c.Ended = Position{Kind: AtTimestamp, Time: now}, s.Closed
+			c.From, c.Ended = Position{Kind: AtTimestamp, Time: m.began}, s.Closed
 		}
 		begin = append(begin, c)
 		known[s.ID] = c
+	}
+	if len(begin) == 0 {
+		return stream, known, fmt.Errorf("the stream has no shards yet: %w", ErrThrottled)
 	}
 	err = m.services.Checkpoints.Store(m.soft, m.cfg.UUID, begin...)
 	return stream, known, err

@@ -199,6 +199,37 @@ func TestStartingPosition(t *testing.T) {
 	}
 }
 
+// TestBeginsLater: a starting time that is ahead is waited for; a stream that has no shards yet too.
+func TestBeginsLater(t *testing.T) {
+	for _, consumer := range []string{"", consumerARN} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, 1)
+			r.cfg.ConsumerARN = consumer
+			r.cfg.StartingPosition = mapping.Position{Kind: mapping.AtTimestamp, Time: time.Now().Add(10 * time.Second)}
+			shards := r.stream.shards
+			r.stream.shards = nil
+			r.start()
+			r.wait(3 * time.Second)
+			r.stream.mu.Lock()
+			r.stream.shards = shards
+			r.stream.mu.Unlock()
+			r.put("a")
+			r.wait(5 * time.Second)
+			r.stop()
+			r.checkpoints = map[mapping.ShardID]mapping.Checkpoint{}
+			r.start()
+			r.put("b")
+			r.wait(3 * time.Second)
+			r.put("c")
+			r.wait(5 * time.Second)
+			r.stop()
+			if got := fmt.Sprint(r.byKey()["1"]); got != "[c]" {
+				t.Errorf("%s was delivered, want what came after the time", got)
+			}
+		})
+	}
+}
+
 // TestStreamReplaced: a stream that is deleted is waited for; one of its name that comes after it is read from its beginning.
 func TestStreamReplaced(t *testing.T) {
 	for _, consumer := range []string{"", consumerARN} {
@@ -233,6 +264,26 @@ func TestStreamReplaced(t *testing.T) {
 			r.wantNumbered(4, 1)
 			if len(r.checkpoints) != 1 || r.result() != "OK" {
 				t.Errorf("checkpoints %v, %s", r.checkpoints, r.result())
+			}
+		})
+	}
+}
+
+// TestPlaceUnknown: a checkpoint that is not of the stream, though the stream says it is the same, is worth
+// less than the shard: all of it is delivered, once.
+func TestPlaceUnknown(t *testing.T) {
+	for _, consumer := range []string{"", consumerARN} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, 1)
+			r.cfg.ConsumerARN = consumer
+			r.checkpoints["shardId-000000000000"] = mapping.Checkpoint{Shard: "shardId-000000000000", Stream: r.stream.created, Done: "1"}
+			r.put(one("abc")...)
+			r.start()
+			r.wait(10 * time.Second)
+			r.stop()
+			r.wantBatches(one("abc"))
+			if len(r.faults) == 0 {
+				t.Error("nobody was told")
 			}
 		})
 	}

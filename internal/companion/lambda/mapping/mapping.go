@@ -24,6 +24,16 @@
 // Kinesis Producer Library aggregated apart (its users do, with a library in the
 // function), so neither is it done here; filters see the aggregate too,
 // which is no JSON.
+//
+// Where Lambda does not say what it does, this is done here:
+//   - Pauses between tries double from 200 ms to a minute (function errors) or 20 s
+//     (throttles, service errors); what is gone is looked for every 10 s.
+//   - A key's lane is its FNV-1a hash modulo the factor. With a tumbling window a shard has one lane.
+//   - A record whose event alone is above 6 MB is given up at once, as if its retries were used up.
+//   - A window's last invocation has no records; given up, it is told of with batchSize 0. Its answer needs no state.
+//   - With LATEST a shard begins at the time of the mapping's first start, to the millisecond.
+//   - A stream or function that vanishes does not end a mapping: it says so in LastProcessingResult and waits.
+//   - An event's eventSourceARN is the mapping's EventSourceArn: with a consumer, the consumer's.
 package mapping
 
 import (

@@ -179,7 +179,7 @@ func (s *memStream) offset(sh *memShard, at mapping.Position) (int, error) {
 		return len(sh.records), nil
 	case mapping.AtTimestamp:
 		if at.Time.After(time.Now()) {
-			return 0, fmt.Errorf("the timestamp is in the future")
+			return 0, mapping.ErrPosition
 		}
 		i := slices.IndexFunc(sh.records, func(r mapping.Record) bool { return !r.Arrival.Before(at.Time) })
 		if i < 0 {

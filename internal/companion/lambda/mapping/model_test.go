@@ -87,7 +87,8 @@ func newModel(t *testing.T, seed uint64) *model {
 		c.Filters = []string{`{"data":{"keep":[true]}}`}
 	}
 	m.mishaps = rng.IntN(2) == 0
-	m.said = fmt.Sprintf("%+v, mishaps %v", *c, m.mishaps)
+	m.limits.MemoryBytes = []int64{0, 0, 4 << 10, 64 << 10}[rng.IntN(4)]
+	m.said = fmt.Sprintf("%+v, mishaps %v, limits %+v", *c, m.mishaps, m.limits)
 	m.fn = m.function
 	if m.mishaps {
 		m.stream.fault = m.sourceFault

@@ -29,6 +29,7 @@ type reader struct {
 	iterator string
 	sub      Subscription
 	next     time.Time // a read before it would be too often
+	urgent   bool      // does not wait for memory
 }
 
 // answer is what a read found, as records that are pending.
@@ -73,7 +74,7 @@ func (r *reader) read(ctx context.Context) answer {
 		switch {
 		case errors.Is(err, errOver):
 			continue // a subscription has its time
-		case errors.Is(err, ErrShardGone), errors.Is(err, ErrPosition):
+		case errors.Is(err, ErrShardGone), errors.Is(err, ErrPosition) && r.at.Sequence != "":
 			return answer{err: err}
 		case errors.Is(err, ErrIteratorExpired):
 			r.iterator = ""
@@ -105,6 +106,9 @@ func (r *reader) try(ctx context.Context) (answer, error) {
 
 // poll reads with GetRecords.
 func (r *reader) poll(ctx context.Context) (answer, error) {
+	if err := r.untilBegin(ctx); err != nil {
+		return answer{}, err
+	}
 	if r.iterator == "" {
 		it, err := r.m.source.Iterator(ctx, r.shard, r.at)
 		if err != nil {
@@ -113,11 +117,14 @@ func (r *reader) poll(ctx context.Context) (answer, error) {
 		r.iterator = it
 	}
 	budget, reserved := &r.m.engine.budget, r.m.engine.readBytes()
-	if err := budget.acquire(ctx, reserved); err != nil {
+	if err := r.reserve(ctx, reserved); err != nil {
 		return answer{}, err
 	}
 	asked := time.Now()
 	got, err := r.m.source.Records(ctx, r.iterator, readRecordsMax)
+	if errors.Is(err, ErrPosition) {
+		err = ErrIteratorExpired // it is the iterator that is refused: whether the place is good, a new one will show
+	}
 	if err != nil {
 		budget.release(reserved)
 		return answer{}, err
@@ -138,6 +145,9 @@ var errOver = errors.New("subscription over")
 
 // push reads the next event of a subscription.
 func (r *reader) push(ctx context.Context) (answer, error) {
+	if err := r.untilBegin(ctx); err != nil {
+		return answer{}, err
+	}
 	if r.sub == nil {
 		sub, err := r.m.source.Subscribe(ctx, r.shard, r.at)
 		if err != nil {
@@ -173,12 +183,30 @@ func (r *reader) push(ctx context.Context) (answer, error) {
 	if got.Behind == 0 {
 		a.tip = time.Now()
 	}
-	budget, reserved := &r.m.engine.budget, min(a.held, r.m.engine.readBytes())
-	if err := budget.acquire(ctx, reserved); err != nil {
+	reserved := min(a.held, r.m.engine.readBytes())
+	if err := r.reserve(ctx, reserved); err != nil {
 		return answer{}, err
 	}
-	budget.release(reserved - a.held)
+	r.m.engine.budget.release(reserved - a.held)
 	return a, nil
+}
+
+// reserve takes bytes of the budget, when they are free.
+func (r *reader) reserve(ctx context.Context, bytes int64) error {
+	if r.urgent {
+		r.m.engine.budget.release(-bytes)
+		return nil
+	}
+	return r.m.engine.budget.acquire(ctx, bytes)
+}
+
+// untilBegin waits until the time at which the shard is to begin is not ahead, which no
+// stream answers. A clock that was set back makes it so.
+func (r *reader) untilBegin(ctx context.Context) error {
+	if r.at.Kind != AtTimestamp {
+		return nil
+	}
+	return sleep(ctx, time.Until(r.at.Time))
 }
 
 // take makes records pending and remembers where they end.

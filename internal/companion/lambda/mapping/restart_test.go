@@ -145,6 +145,56 @@ func TestStopDrains(t *testing.T) {
 	})
 }
 
+// TestStopWhileBlocked: a lane that fails when the mapping is stopped keeps its place, with all that was queued
+// behind it, though another lane goes on to a checkpoint.
+func TestStopWhileBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.cfg.ParallelizationFactor, r.cfg.BatchSize = 2, 1
+		other := "other"
+		for i := 0; mapping.SameLane(other, "1", 2); i++ {
+			other = fmt.Sprint("other", i)
+		}
+		r.put(one("abc")...)
+		r.stream.put(other, "x")
+		r.fn = func(e *event) (mapping.Result, error) {
+			if e.Records[0].Kinesis.PartitionKey == "1" {
+				return failure(), nil
+			}
+			time.Sleep(10 * time.Second)
+			return success(""), nil
+		}
+		r.start()
+		r.wait(5 * time.Second)
+		r.stop()
+		r.events, r.fn = nil, failing()
+		r.start()
+		r.wait(5 * time.Second)
+		r.stop()
+		r.wantBatches(one("a"), one("b"), one("c"))
+	})
+}
+
+// TestSlowStore: deliveries do not go on for long while a checkpoint is being stored.
+func TestSlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.cfg.BatchSize = 1
+		r.fn = func(*event) (mapping.Result, error) { time.Sleep(100 * time.Millisecond); return success(""), nil }
+		r.start()
+		r.wait(time.Second)
+		r.slowStore = 10 * time.Second
+		r.put(one("abcdefgh")...)
+		r.wait(9 * time.Second)
+		if n := len(r.batches()); n > 5 {
+			t.Errorf("%d batches while the first one's checkpoint is being stored", n)
+		}
+		r.wait(5 * time.Minute)
+		r.stop()
+		r.wantBatches(one("a"), one("b"), one("c"), one("d"), one("e"), one("f"), one("g"), one("h"))
+	})
+}
+
 // TestStoreFails: a checkpoint that cannot be stored is tried again, and nothing more is delivered until it
 // is. Whether it was stored after all does not matter.
 func TestStoreFails(t *testing.T) {
@@ -161,6 +211,7 @@ func TestStoreFails(t *testing.T) {
 				return errDisk, nil
 			}
 			r.breakStore(fault)
+			r.fn = func(*event) (mapping.Result, error) { time.Sleep(100 * time.Millisecond); return success(""), nil }
 			seqs := r.put(one("abcdefgh")...)
 			r.wait(time.Minute)
 			if n := len(r.batches()); n > 2 {

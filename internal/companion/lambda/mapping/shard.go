@@ -13,6 +13,10 @@ import (
 // a filter dropped.
 const checkpointEvery = time.Second
 
+// storeAhead is how long deliveries go on while a checkpoint is being stored: that much
+// may be done again after a crash.
+const storeAhead = 250 * time.Millisecond
+
 // shard reads and delivers one shard. All of its state belongs to the goroutine
 // of run; what takes time (a read, a delivery, a store) is done by a goroutine of
 // its own that tells run when something came of it.
@@ -39,6 +43,7 @@ type shard struct {
 	answers chan answer
 	reports chan report
 
+	saved      Checkpoint // stored last, or being stored
 	storing    bool
 	stored     chan error
 	dirty      bool // something is done that was not stored
@@ -60,7 +65,7 @@ func newShard(ctx context.Context, m *Mapping, cp Checkpoint) *shard {
 	s := &shard{
 		m: m, id: cp.Shard, format: newEventFormat(&m.cfg, cp.Shard), from: cp.From, stream: cp.Stream,
 		lanes: make([]lane, m.cfg.lanes()), answers: make(chan answer, 1), reports: make(chan report), stored: make(chan error, 1),
-		seek: true,
+		seek: true, saved: cp,
 	}
 	s.ctx, s.leave = context.WithCancel(ctx)
 	s.reader = reader{m: m, shard: cp.Shard, format: s.format}
@@ -92,7 +97,7 @@ func (s *shard) run() outcome {
 		now := time.Now()
 		var wake time.Time
 		if !leaving {
-			wake = s.dispatch(now)
+			wake = sooner(s.resume(now), s.dispatch(now))
 			s.read()
 		}
 		ended := !leaving && s.done()
@@ -128,6 +133,19 @@ func (s *shard) run() outcome {
 	}
 }
 
+// resume lets lanes go on that gave their batch's memory back, or says when they are to.
+func (s *shard) resume(now time.Time) (wake time.Time) {
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		if l.again.After(now) {
+			wake = sooner(wake, l.again)
+		} else if !l.again.IsZero() {
+			l.again, l.blocked = time.Time{}, false
+		}
+	}
+	return wake
+}
+
 // read begins a read if there is room for more.
 func (s *shard) read() {
 	if s.reading || !s.wantsMore() {
@@ -140,8 +158,11 @@ func (s *shard) read() {
 			at = Position{Kind: AfterSequenceNumber, Sequence: s.last}
 		}
 		s.reader.seek(at)
-		s.seek, s.atEnd = false, false
+		s.seek, s.atEnd, s.tip = false, false, time.Time{}
 	}
+	// Who waits for the rest of a batch holds the beginning of it, and would wait for ever
+	// if all did.
+	s.reader.urgent = slices.ContainsFunc(s.lanes, func(l lane) bool { return len(l.marks) > 0 && len(l.queue) > 0 })
 	s.reading = true
 	go func() { s.answers <- s.reader.read(s.ctx) }()
 }
@@ -188,7 +209,7 @@ func (s *shard) take(a *answer) error {
 		s.m.fault(s.id, a.err)
 		s.atEnd = true
 		for i := range s.lanes {
-			s.lanes[i].lossy = false
+			s.lanes[i].lossy, s.lanes[i].marks = false, nil
 		}
 		return nil
 	case a.err != nil && s.ctx.Err() != nil:
@@ -287,8 +308,8 @@ func (m *Mapping) passes(id ShardID, p *pending) bool {
 
 // dispatch starts what deliveries there are to start, and says when there may be another.
 func (s *shard) dispatch(now time.Time) (wake time.Time) {
-	if s.failures > 0 {
-		return // what cannot be stored is not done for nothing
+	if s.failures > 0 || s.storing && s.dirty && now.Sub(s.lastStore) > storeAhead {
+		return // what cannot be stored would come again
 	}
 	for i := range s.lanes {
 		l := &s.lanes[i]
@@ -302,7 +323,7 @@ func (s *shard) dispatch(now time.Time) (wake time.Time) {
 		}
 		if n, at := s.closeBatch(l, now); n > 0 {
 			l.take(n)
-			s.deliver(i, delivery{parts: []part{{records: l.batch}}, window: s.window.current()})
+			s.deliver(i, delivery{parts: l.divide(), window: s.window.current()})
 		} else {
 			wake = sooner(wake, at)
 		}
@@ -312,10 +333,21 @@ func (s *shard) dispatch(now time.Time) (wake time.Time) {
 
 // closeBatch says how many records the next batch has, or when it is to be
 // looked at again: it has BatchSize records, or 6 MB, or the next record is in the next
-// tumbling window, or its first record waited for BatchingWindow, or no more will come.
+// tumbling window, or its first record waited for BatchingWindow or until the tumbling
+// window's end, or no more will come.
 func (s *shard) closeBatch(l *lane, now time.Time) (n int, at time.Time) {
 	if len(l.queue) == 0 {
 		return 0, at
+	}
+	if len(l.marks) > 0 {
+		n, complete := l.marked(s.atEnd && !l.lossy)
+		if n > 0 || !complete {
+			if !complete {
+				n = 0
+			}
+			return n, at
+		}
+		l.marks = nil // they are in the stream no more
 	}
 	cfg := &s.m.cfg
 	if cfg.TumblingWindow > 0 {
@@ -332,7 +364,11 @@ func (s *shard) closeBatch(l *lane, now time.Time) (n int, at time.Time) {
 		size += p.size
 		n++
 	}
-	if due := l.queue[0].queued.Add(cfg.BatchingWindow); !closed && n < cfg.BatchSize && due.After(now) {
+	due := l.queue[0].queued.Add(cfg.BatchingWindow)
+	if s.window.isOpen {
+		due = sooner(due, s.window.window.End)
+	}
+	if !closed && n < cfg.BatchSize && due.After(now) {
 		return 0, due
 	}
 	return n, at
@@ -365,10 +401,11 @@ func (s *shard) report(r *report) {
 		}
 	}
 	if r.finished {
-		l.busy, l.blocked = false, false
-		if len(l.batch) > 0 { // left undone: the shard is being left
-			s.m.engine.budget.release(heldBy(l.batch))
-			l.readTo, l.lossy = l.batch[0].before, true
+		l.busy, l.blocked = false, !r.again.IsZero()
+		l.marks, l.again = r.marks, r.again
+		if len(l.batch) > 0 { // left undone: the shard is being left, or memory is needed
+			s.m.engine.budget.release(heldBy(l.batch) + l.shed())
+			l.readTo, l.lossy = l.batch[0].before, true // before the queue, too
 			l.batch = nil
 		}
 	}

@@ -3,6 +3,7 @@ package mapping_test
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -80,6 +81,24 @@ func TestTumblingWindow(t *testing.T) {
 		// The window's end is noticed within a few polls of it.
 		if late := r.times[3].Sub(r.stream.created); late > 33*time.Second {
 			t.Errorf("the last invocation of the window until 30 s came after %v", late)
+		}
+	})
+}
+
+// TestWindowEndsBatches: a batch does not wait beyond its tumbling window.
+func TestWindowEndsBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := windowRig(t)
+		r.cfg.BatchSize, r.cfg.BatchingWindow = 100, 5*time.Minute
+		r.put("a")
+		r.start()
+		r.wait(20 * time.Second)
+		r.put("b")
+		r.wait(10 * time.Minute)
+		r.stop()
+		r.wantWindows("ab 0-30 {}", ` 0-30 {"N":2} F`)
+		if late := r.times[0].Sub(r.stream.created); late != 30*time.Second {
+			t.Errorf("the batch came after %v", late)
 		}
 	})
 }
@@ -212,4 +231,80 @@ func TestWindowShardEnds(t *testing.T) {
 		r.stop()
 		r.wantWindows("ab 0-30 {}", ` 0-30 {"N":2} F E`, "c 0-30 {}", ` 0-30 {"N":1} F`)
 	})
+}
+
+// TestWindowModel: over random batches, failures, splits and restarts every record is counted in exactly one
+// window's last state, and that is its own.
+func TestWindowModel(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 3))
+			r := windowRig(t)
+			r.cfg.BatchSize = 1 + rng.IntN(20)
+			r.cfg.TumblingWindow = time.Duration(1+rng.IntN(20)) * time.Second
+			r.cfg.BatchingWindow = time.Duration(rng.IntN(3)) * time.Second
+			r.cfg.BisectOnFunctionError = rng.IntN(2) == 0
+			counted := map[string]int{}
+			r.fn = func(e *event) (mapping.Result, error) {
+				r.mu.Lock()
+				luck, pause := rng.IntN(10), time.Duration(rng.IntN(500))*time.Millisecond
+				r.mu.Unlock()
+				time.Sleep(pause)
+				if luck == 0 {
+					return failure(), nil
+				}
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				state := map[string]int{}
+				if err := json.Unmarshal(e.State, &state); err != nil {
+					return mapping.Result{}, err
+				}
+				for _, d := range e.data() {
+					state[d]++
+				}
+				if e.IsFinalInvokeForWindow {
+					for d, n := range state {
+						counted[d] += n
+						if at := d[strings.Index(d, "@")+1:]; at < e.Window.Start || at >= e.Window.End {
+							t.Errorf("%s was counted in the window %s to %s", d, e.Window.Start, e.Window.End)
+						}
+					}
+				}
+				out, err := json.Marshal(map[string]any{"state": state})
+				return success(string(out)), err
+			}
+			r.start()
+			n := 0
+			for range 60 {
+				r.mu.Lock()
+				what, pause := rng.IntN(12), time.Duration(rng.IntN(2500))*time.Millisecond
+				r.mu.Unlock()
+				switch what {
+				case 0:
+					if open := r.stream.open(); len(open) < 4 {
+						r.stream.split(open[0])
+					}
+				case 1:
+					r.stop()
+					r.start()
+				default:
+					for range what {
+						n++
+						r.stream.put(fmt.Sprint("key", n%7), fmt.Sprintf("%d@%s", n, time.Now().UTC().Format(time.RFC3339)))
+					}
+				}
+				r.wait(pause)
+			}
+			r.wait(10 * time.Minute)
+			r.stop()
+			for d, times := range counted {
+				if times != 1 {
+					t.Errorf("seed %d: %s was counted %d times", seed, d, times)
+				}
+			}
+			if len(counted) != n {
+				t.Errorf("seed %d: %d of %d records were counted", seed, len(counted), n)
+			}
+		})
+	}
 }
