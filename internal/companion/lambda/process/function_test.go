@@ -3,6 +3,7 @@
 package process
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,6 +114,8 @@ func function(handler string) {
 		stream(api)
 	case "look":
 		lambda.Start(look)
+	case "get":
+		lambda.Start(get)
 	default:
 		fmt.Fprintln(os.Stderr, "no such handler:", handler)
 		os.Exit(9)
@@ -301,4 +305,43 @@ func look(things []string) (map[string]string, error) {
 		}
 	}
 	return found, nil
+}
+
+// get fetches a URL by the proxy of the environment; "CONNECT host:port" by a tunnel.
+func get(url string) (string, error) {
+	client := &http.Client{Timeout: 5 * time.Second}
+	if target, ok := strings.CutPrefix(url, "CONNECT "); ok {
+		proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &neturl.URL{Scheme: "https", Host: target}})
+		if err != nil || proxy == nil {
+			return "", fmt.Errorf("no proxy: %v", err)
+		}
+		c, err := net.Dial("tcp", proxy.Host)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", target, target)
+		resp, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: http.MethodConnect})
+		if err != nil || resp.StatusCode != 200 {
+			return "", fmt.Errorf("CONNECT: %v, %v", resp, err)
+		}
+		client.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return c, nil }}
+		url = "http://" + target + "/"
+	}
+	resp, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return fmt.Sprintf("%d %s", resp.StatusCode, b), err
+}
+
+// egressTo is a way out that leads every name to addr, but forbids one.
+func egressTo(addr string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, target string) (net.Conn, error) {
+		if strings.HasPrefix(target, "forbidden.example:") {
+			return nil, errors.New("connections to " + target + " are not allowed")
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}
 }

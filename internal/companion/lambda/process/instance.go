@@ -29,18 +29,19 @@ const (
 
 // An instance is one process of a function, from its start to its end.
 type instance struct {
-	r      *Runner
-	fn     *Function
-	limits *Limits
-	user   int    // id that it runs as; 0: rheo's
-	stream string // log stream
-	log    *instanceLog
-	logEnd *os.File // that the runtime writes to; closed by launch
-	temp   string   // its /tmp on this machine; empty: in a world of its own
-	api    *http.Server
-	kept   atomic.Pointer[kept] // nil until the runtime runs
-	events chan *event          // to /next; holds one
-	gone   chan struct{}        // closed when the runtime and all that it started have ended
+	r       *Runner
+	fn      *Function
+	limits  *Limits
+	user    int    // id that it runs as; 0: rheo's
+	stream  string // log stream
+	log     *instanceLog
+	logEnd  *os.File // that the runtime writes to; closed by launch
+	temp    string   // its /tmp on this machine; empty: in a world of its own
+	api     *http.Server
+	apiAddr string               // as the runtime sees it
+	kept    atomic.Pointer[kept] // nil until the runtime runs
+	events  chan *event          // to /next; holds one
+	gone    chan struct{}        // closed when the runtime and all that it started have ended
 
 	ready       chan struct{} // closed at the first /next
 	readyOnce   sync.Once

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -202,4 +203,13 @@ func failureOf(t testing.TB, result Result) (kind, message string) {
 		t.Fatalf("the error is no JSON: %.200q", result.Payload)
 	}
 	return e.ErrorType, e.ErrorMessage
+}
+
+func mustURL(t testing.TB, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }

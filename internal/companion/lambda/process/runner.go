@@ -20,7 +20,7 @@ import (
 
 const (
 	sampleInterval = 100 * time.Millisecond // of busy instances' memory
-	idleInterval   = 2 * time.Second        // of idle instances, and of what they have on disk
+	idleInterval   = time.Second            // of idle instances, and of what they have on disk
 )
 
 // A Runner runs functions. Its methods may be called concurrently.
