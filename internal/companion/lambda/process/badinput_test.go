@@ -25,11 +25,11 @@ func TestFunctionFails(t *testing.T) {
 		kind, message  string // patterns
 		log            string // a pattern
 	}{
-		"error":           {"fail", "null", 0, 0, `^errorString$`, `^no luck today$`, `REPORT .*Memory Used: \d+ MB\tInit Duration: [0-9.]+ ms\t$`},
+		"error":           {"fail", "null", 0, 0, `^errorString$`, `^no luck today$`, `REPORT .*Memory Used: \d+ MB\t(Init Duration: [0-9.]+ ms\t)?$`},
 		"panic":           {"panic", "null", 0, 0, `^string$`, `^all is lost$`, ``},
 		"exits with 0":    {"exit", "0", 0, 0, `^Runtime.ExitError$`, `^RequestId: [0-9a-f-]{36} Error: Runtime exited without providing a reason$`, ``},
 		"exits with 7":    {"exit", "7", 0, 0, `^Runtime.ExitError$`, `^RequestId: [0-9a-f-]{36} Error: Runtime exited with error: exit status 7$`, `RequestId: .* Error: Runtime exited with error: exit status 7\nRuntime.ExitError\nEND .*\nREPORT .*Status: error\tError Type: Runtime.ExitError$`},
-		"times out":       {"sleep", "15", time.Second, 0, `^Sandbox.Timedout$`, `^RequestId: [0-9a-f-]{36} Error: Task timed out after 1.00 seconds$`, `\n\S+Z [0-9a-f-]{36} Task timed out after 1.00 seconds\n\nEND .*\nREPORT .*Duration: 10\d\d\.\d\d ms\tBilled .*Status: timeout$`},
+		"times out":       {"sleep", "15", time.Second, 0, `^Sandbox.Timedout$`, `^RequestId: [0-9a-f-]{36} Error: Task timed out after 1.00 seconds$`, `\n\S+Z [0-9a-f-]{36} Task timed out after 1.00 seconds\n\nEND .*\nREPORT .*Duration: 1\d\d\d\.\d\d ms\tBilled .*Status: timeout$`},
 		"exits at start":  {"exit-at-start", "0", 0, 0, `^Runtime.ExitError$`, `exit status 3$`, `START .*\ngoing down\nINIT_REPORT Init Duration: [0-9.]+ ms\tPhase: invoke\tStatus: error\tError Type: Runtime.ExitError\n`},
 		"hangs at start":  {"hang-at-start", "0", 700 * time.Millisecond, 0, `^Sandbox.Timedout$`, `Task timed out after 0.70 seconds$`, `INIT_REPORT Init Duration: [0-9.]+ ms\tPhase: invoke\tStatus: timeout\n`},
 		"fails at start":  {"init-error", "0", 0, 0, `^Runtime.NoLuck$`, `^cannot begin$`, `Error Type: Runtime.NoLuck`},

@@ -188,8 +188,9 @@ func (in *instance) death(requestID string) answer {
 // invoke gives the instance an event and waits for its answer, for at most timeout.
 // lost says that the instance was gone before the runtime had the event: another
 // may have it.
-func (in *instance) invoke(inv Invocation, timeout time.Duration) (a answer, lost bool) {
-	e := &event{Invocation: inv, deadline: time.Now().Add(timeout), answered: make(chan answer, 1)}
+func (in *instance) invoke(inv Invocation, timeout time.Duration) (a answer, took time.Duration, lost bool) {
+	began := time.Now()
+	e := &event{Invocation: inv, deadline: began.Add(timeout), answered: make(chan answer, 1)}
 	in.mu.Lock()
 	in.event, in.delivered, in.answered = e, false, false
 	in.mu.Unlock()
@@ -198,22 +199,24 @@ func (in *instance) invoke(inv Invocation, timeout time.Duration) (a answer, los
 	in.events <- e
 	select {
 	case a = <-e.answered:
-		return a, false
+		return a, time.Since(began), false
 	case <-timer.C:
+		took = time.Since(began)
 		if !in.answer(e, answer{}) {
-			return <-e.answered, false // in the last moment
+			return <-e.answered, took, false // in the last moment
 		}
 		in.end(endedTimeout)
 		<-in.gone
-		return timedOut(inv.RequestID, in.fn.Timeout), false
+		return timedOut(inv.RequestID, in.fn.Timeout), took, false
 	case <-in.gone:
+		took = time.Since(began)
 		in.mu.Lock()
 		delivered := in.delivered
 		in.mu.Unlock()
 		if !in.answer(e, answer{}) {
-			return <-e.answered, false
+			return <-e.answered, took, false
 		}
-		return in.death(inv.RequestID), !delivered
+		return in.death(inv.RequestID), took, !delivered
 	}
 }
 

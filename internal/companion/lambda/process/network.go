@@ -4,18 +4,14 @@ package process
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -147,110 +143,4 @@ func portOf(addr string) uint16 {
 	_, port, _ := net.SplitHostPort(addr)
 	n, _ := strconv.ParseUint(port, 10, 16)
 	return uint16(n)
-}
-
-// listenOnHost listens for an instance that shares the machine's network. TCP does not
-// say who connects; the kernel's table of sockets does.
-func (in *instance) listenOnHost() (net.Listener, error) {
-	var config net.ListenConfig
-	config.SetMultipathTCP(false)
-	l, err := config.Listen(context.Background(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	return &ownListener{l, in}, nil
-}
-
-// ownListener accepts connections of its instance's processes; others are reset.
-type ownListener struct {
-	net.Listener
-	in *instance
-}
-
-func (l *ownListener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if l.in.owns(c) {
-			return c, nil
-		}
-		c.(*net.TCPConn).SetLinger(0)
-		c.Close()
-		l.in.r.logger.Warn("a process that is not of the function tried to reach its runtime interface", "function", l.in.fn.ARN, "from", c.RemoteAddr().String())
-	}
-}
-
-// owns tells whether a process of the instance has the other end of c: by the socket's
-// user where the instance has one of its own, else by who has the socket open.
-func (in *instance) owns(c net.Conn) bool {
-	uid, inode, err := socketOwner(c.RemoteAddr().(*net.TCPAddr).AddrPort(), c.LocalAddr().(*net.TCPAddr).AddrPort())
-	if err != nil {
-		return false
-	}
-	if in.user != 0 {
-		return uid == in.user
-	}
-	k := in.keptWithin(time.Second)
-	if k == nil {
-		return false
-	}
-	link := "socket:[" + strconv.FormatUint(inode, 10) + "]"
-	for _, pid := range descendants(k.pid) {
-		dir := "/proc/" + strconv.Itoa(pid) + "/fd"
-		fds, err := os.ReadDir(dir)
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			if to, err := os.Readlink(dir + "/" + fd.Name()); err == nil && to == link {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// keptWithin waits for the keeper: a runtime may connect before its start is told.
-func (in *instance) keptWithin(d time.Duration) *kept {
-	for end := time.Now().Add(d); ; time.Sleep(time.Millisecond) {
-		if k := in.kept.Load(); k != nil || time.Now().After(end) {
-			return k
-		}
-	}
-}
-
-// socketOwner finds the TCP socket of this machine that is bound to local and
-// connected to remote, in /proc/net/tcp.
-func socketOwner(local, remote netip.AddrPort) (uid int, inode uint64, err error) {
-	b, err := os.ReadFile("/proc/self/net/tcp")
-	if err != nil {
-		return 0, 0, err
-	}
-	want := hexAddr(local) + " " + hexAddr(remote) + " "
-	for line := range strings.Lines(string(b)) {
-		_, rest, ok := strings.Cut(line, ": ")
-		if !ok || !strings.HasPrefix(rest, want) {
-			continue
-		}
-		// local remote state queues timer retransmits uid timeout inode
-		f := strings.Fields(rest)
-		if len(f) < 9 {
-			break
-		}
-		uid, err := strconv.Atoi(f[6])
-		if err != nil {
-			return 0, 0, err
-		}
-		inode, err := strconv.ParseUint(f[8], 10, 64)
-		return uid, inode, err
-	}
-	return 0, 0, syscall.ESRCH
-}
-
-// hexAddr is an IPv4 address as the table has it: the address in the machine's byte order.
-func hexAddr(a netip.AddrPort) string {
-	ip := a.Addr().Unmap().As4()
-	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), a.Port())
 }

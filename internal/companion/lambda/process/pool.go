@@ -91,12 +91,13 @@ func (r *Runner) prepare(in *instance) (err error) {
 	queue := newLogQueue(r.config.Logs, in.fn.logGroup(), in.stream, r.limits.LogQueueBytes, func(err error) {
 		r.logger.Warn("lines of a function's log are lost", "function", in.fn.ARN, "error", err)
 	})
+	if queue != nil {
+		r.delivering.Go(func() { <-queue.gone })
+	}
 	in.log, in.logEnd, err = newInstanceLog(queue)
 	if err != nil {
-		if queue != nil {
-			queue.close()
-		}
-		r.free(in)
+		in.log = &instanceLog{out: queue}
+		r.discard(in)
 	}
 	return err
 }
@@ -104,8 +105,7 @@ func (r *Runner) prepare(in *instance) (err error) {
 // replace ends an instance and returns a fresh one in its stead. The caller keeps its
 // entry of inFlight; on an error it is to end the invocation with it.
 func (r *Runner) replace(ctx context.Context, fn *Function, in *instance) (*instance, error) {
-	in.end(endedError)
-	<-in.freed
+	r.discard(in)
 	next, _, err := r.acquireOf(ctx, fn, false)
 	if err == nil {
 		r.inFlight.Done() // one is enough
@@ -113,7 +113,21 @@ func (r *Runner) replace(ctx context.Context, fn *Function, in *instance) (*inst
 	return next, err
 }
 
-// free ends an instance's claims: it is gone, or has not come to be.
+// discard ends an instance that is done with its invocation, and waits until its claims
+// are free.
+func (r *Runner) discard(in *instance) {
+	r.mu.Lock()
+	in.busy = false
+	r.mu.Unlock()
+	in.end(endedError)
+	if in.kept.Load() == nil {
+		r.free(in) // it has not come to be
+	}
+	<-in.freed
+}
+
+// free ends an instance's claims: it is gone, or has not come to be. Its log ends now,
+// or with the invocation that is still to be concluded.
 func (r *Runner) free(in *instance) {
 	in.freeOnce.Do(func() {
 		if in.release != nil {
@@ -124,7 +138,7 @@ func (r *Runner) free(in *instance) {
 				r.logger.Warn("cannot remove a function's temporary files", "directory", in.temp, "error", err)
 			}
 		}
-		if in.kept.Load() == nil && in.log != nil {
+		if in.logEnd != nil {
 			in.logEnd.Close() // launch may not have come to it
 		}
 		r.mu.Lock()
@@ -140,6 +154,9 @@ func (r *Runner) free(in *instance) {
 			r.dropEmpty(in.fn.key())
 		}
 		close(in.freed)
+		if !in.busy {
+			in.log.close()
+		}
 	})
 }
 
@@ -154,9 +171,18 @@ func (r *Runner) giveBack(in *instance) {
 		p.idle = append(p.idle, in)
 		in.listed = true
 	}
+	select {
+	case <-in.freed:
+		in.log.close()
+	default:
+	}
 	r.mu.Unlock()
-	if !keep {
-		in.end(endedIdle)
+	if keep {
+		return
+	}
+	in.end(endedIdle)
+	if in.kept.Load() == nil {
+		r.free(in) // it has not come to be
 	}
 }
 

@@ -52,8 +52,9 @@ func (r *Runner) probe() (Isolation, error) {
 		}
 		if wall == WallLandlock && user != 0 {
 			if err := reachable(r.config.Dir); err != nil {
-				return Isolation{}, err
+				return Isolation{}, fmt.Errorf("%w: choose another directory for functions", err)
 			}
+			r.runtimes.reach = reachable
 		}
 		return i, nil
 	}
@@ -126,7 +127,7 @@ func (r *Runner) describe(wall Wall, user int, in wallsInForce) Isolation {
 	return i
 }
 
-// reachable is an error unless every user can pass through to dir.
+// reachable is an error unless every user can pass through to a directory or an executable.
 func reachable(dir string) error {
 	for d := dir; ; d = filepath.Dir(d) {
 		info, err := os.Stat(d)
@@ -134,7 +135,7 @@ func reachable(dir string) error {
 			return err
 		}
 		if info.Mode()&0o001 == 0 {
-			return fmt.Errorf("functions run as users of their own here, and they cannot pass through %s (mode %04o) to %s: choose another directory for functions", d, info.Mode().Perm(), dir)
+			return fmt.Errorf("functions run as users of their own here, and they cannot pass through %s (mode %04o) to %s", d, info.Mode().Perm(), dir)
 		}
 		if d == "/" || d == "." {
 			return nil

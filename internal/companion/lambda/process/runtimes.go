@@ -40,6 +40,8 @@ type places struct{ taskRoot, runtimeDir, optDir string }
 // asked for its version by starting it once, as rheo's own user.
 type runtimeFinder struct {
 	config Runtimes
+	// reach is an error where functions' users cannot pass through to a file; nil: they can.
+	reach func(path string) error
 
 	mu    sync.Mutex
 	found map[string]foundRuntime // by runtime name
@@ -155,6 +157,13 @@ func (f *runtimeFinder) candidates(names ...string) []string {
 	return found
 }
 
+func (f *runtimeFinder) reaches(path string) error {
+	if f.reach == nil {
+		return nil
+	}
+	return f.reach(path)
+}
+
 // ask starts an executable and returns what it writes.
 func ask(ctx context.Context, path string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -203,6 +212,10 @@ func (f *runtimeFinder) node(ctx context.Context, name, version string) (interpr
 		}
 		if err != nil || !strings.HasPrefix(got, major+".") {
 			others.add(path, "Node.js "+got, err)
+			continue
+		}
+		if err := f.reaches(real); err != nil {
+			others.add(path, "", err)
 			continue
 		}
 		i := interpreter{path: real, version: got, dirs: []string{prefixOf(real)}}
@@ -258,8 +271,11 @@ func (f *runtimeFinder) python(ctx context.Context, name, version string) (inter
 			others.add(path, "Python "+got, nil)
 			continue
 		}
+		if err := f.reaches(executable); err != nil {
+			others.add(path, "", err)
+			continue
+		}
 		i := interpreter{path: executable, version: got, dirs: []string{said[2], said[3]}}
-		// /usr as a prefix is there anyway.
 		switch {
 		case f.config.PythonClient != "":
 			if firstFile(filepath.Join(f.config.PythonClient, "awslambdaric/__init__.py")) == "" {
@@ -318,6 +334,10 @@ func (f *runtimeFinder) java(ctx context.Context, name, version string) (interpr
 		seen[home] = true
 		if err != nil || !strings.HasPrefix(strings.TrimPrefix(got, "1."), major) {
 			others.add(path, "Java "+got, err)
+			continue
+		}
+		if err := f.reaches(home); err != nil {
+			others.add(path, "", err)
 			continue
 		}
 		i := interpreter{path: filepath.Join(home, "bin/java"), version: got, dirs: []string{home}}

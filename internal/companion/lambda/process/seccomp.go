@@ -88,12 +88,13 @@ func syscallFilter(arch uint32) []bpf.Instruction {
 	// clone with a flag of a namespace.
 	p = append(p, is(unix.SYS_CLONE, 4),
 		load(offArg0), bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: newNamespaces, SkipFalse: 1}, refuse(unix.EPERM), bpf.RetConstant{Val: returnAllow})
-	// socket: of this machine or the Internet, and no TCP that Landlock does not know.
-	p = append(p, is(unix.SYS_SOCKET, 9), load(offArg0),
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_UNIX, SkipTrue: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET, SkipTrue: 3},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET6, SkipTrue: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_NETLINK, SkipTrue: 1},
+	// socket: of this machine or the Internet, of netlink only what tells of addresses
+	// and routes, and no TCP that Landlock does not know.
+	p = append(p, is(unix.SYS_SOCKET, 13), load(offArg0),
+		is(unix.AF_NETLINK, 4), load(offArg2), is(unix.NETLINK_ROUTE, 1), bpf.RetConstant{Val: returnAllow}, refuse(unix.EPROTONOSUPPORT),
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_UNIX, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET6, SkipTrue: 1},
 		refuse(unix.EAFNOSUPPORT),
 		load(offArg2), is(protocolMPTCP, 1), refuse(unix.EPROTONOSUPPORT))
 	return append(p, bpf.RetConstant{Val: returnAllow})

@@ -287,7 +287,8 @@ async function serve(handler, { headers, body }) {
     await post(at + 'response', text === undefined ? 'null' : text);
   } catch (error) {
     logError('Invoke Error', error);
-    if (!stream?.fail(error)) await postError(at + 'error', error);
+    if (stream?.fail(error)) await stream.sent;
+    else await postError(at + 'error', error);
   }
 }
 
