@@ -152,8 +152,9 @@ func (l *instanceLog) line(s string) {
 	}
 }
 
-// start begins an invocation's log.
+// start begins an invocation's log, after all that was written before.
 func (l *instanceLog) start(requestID, version string) {
+	l.drain()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.endLine()

@@ -73,20 +73,31 @@ func (in *instance) owns(c net.Conn) error {
 	if k == nil {
 		return errors.New("the function has not been started")
 	}
-	link := "socket:[" + strconv.FormatUint(inode, 10) + "]"
-	for _, pid := range descendants(k.pid) {
-		dir := "/proc/" + strconv.Itoa(pid) + "/fd"
-		fds, err := os.ReadDir(dir)
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			if to, err := os.Readlink(dir + "/" + fd.Name()); err == nil && to == link {
+	// Twice, because a process whose parent ends between two looks may be in neither place.
+	for range 2 {
+		for _, pid := range descendants(k.pid) {
+			if hasSocket(pid, inode) {
 				return nil
 			}
 		}
 	}
 	return errors.New("it is of none of the function's processes")
+}
+
+// hasSocket tells whether a process has the socket open.
+func hasSocket(pid int, inode uint64) bool {
+	link := "socket:[" + strconv.FormatUint(inode, 10) + "]"
+	dir := "/proc/" + strconv.Itoa(pid) + "/fd"
+	fds, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink(dir + "/" + fd.Name()); err == nil && to == link {
+			return true
+		}
+	}
+	return false
 }
 
 // keptWithin waits for the keeper: a runtime may connect before its start is told.

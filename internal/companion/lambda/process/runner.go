@@ -60,6 +60,9 @@ type pool struct {
 // New returns a Runner for c, with the best isolation that this machine allows; an
 // error if that is none (see Config.Unconfined).
 func New(c Config) (*Runner, error) {
+	if !became.Load() {
+		return nil, errors.New("functions are started by this program itself under another name, so its main must call process.Become first")
+	}
 	if c.Users == (UserRange{}) {
 		c.Users = UserRange{58000, 1000}
 	}
