@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,15 @@ func TestGarbage(t *testing.T) {
 	}
 	if got := mustSucceed(t, r, fn, `"raw"`); got != "\x00\xffno JSON" {
 		t.Errorf("an answer that is no JSON comes as %q", got)
+	}
+}
+
+// TestManyConnections: of those to its Runtime API, few are served at once.
+func TestManyConnections(t *testing.T) {
+	r := newRunner(t, nil)
+	got, _ := strconv.Atoi(mustSucceed(t, r, goFunction(t, "connections"), "200"))
+	if got < 1 || got >= apiConnectionsMax {
+		t.Errorf("%d of 200 connections were answered, beside the runtime's own", got)
 	}
 }
 

@@ -112,6 +112,8 @@ func function(handler string) {
 		time.Sleep(time.Minute)
 	case "stream":
 		stream(api)
+	case "connections": // as many as it can have answered
+		lambda.Start(connections)
 	case "look":
 		lambda.Start(look)
 	case "get":
@@ -293,6 +295,11 @@ func look(things []string) (map[string]string, error) {
 			err = errors.New(strings.Join(open, " "))
 		case "unshare":
 			err = syscall.Unshare(syscall.CLONE_NEWUSER)
+		case "unix":
+			var c net.Conn
+			if c, err = net.Dial("unix", what); err == nil {
+				c.Close()
+			}
 		case "mptcp":
 			var fd int
 			if fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 262); err == nil {
@@ -344,4 +351,29 @@ func egressTo(addr string) func(context.Context, string, string) (net.Conn, erro
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}
+}
+
+// connections opens many connections to the Runtime API and tells how many were answered.
+func connections(n int) (int, error) {
+	answered := make(chan bool, n)
+	for range n {
+		go func() {
+			c, err := net.Dial("tcp", os.Getenv("AWS_LAMBDA_RUNTIME_API"))
+			if err != nil {
+				answered <- false
+				return
+			}
+			fmt.Fprint(c, "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+			c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+			_, err = c.Read(make([]byte, 1))
+			answered <- err == nil // and stays open
+		}()
+	}
+	count := 0
+	for range n {
+		if <-answered {
+			count++
+		}
+	}
+	return count, nil
 }

@@ -46,10 +46,12 @@ type instance struct {
 	ready       chan struct{} // closed at the first /next
 	readyOnce   sync.Once
 	initFailure chan answer // holds one
+	initClaimed atomic.Bool // an error of initialisation is being read
 
 	credentialsUntil time.Time // zero: for ever
 	maxMemoryMiB     atomic.Int64
 	sampled          atomic.Int64 // when memory was last looked at, Unix ms
+	hurry            atomic.Bool  // it had more than half of its memory then
 
 	release  func() // gives up code; nil before it has it
 	freed    chan struct{}
@@ -65,7 +67,8 @@ type instance struct {
 	mu        sync.Mutex
 	event     *event // of the invocation in progress
 	delivered bool   // the runtime has event
-	answered  bool   // and has answered it
+	claimed   bool   // its answer is being read
+	answered  bool   // and has come
 }
 
 // waiting tells whether the runtime may ask for an event, and notes that it does.
@@ -88,13 +91,16 @@ func (in *instance) took(e *event) {
 	}
 }
 
-// current is the event that the runtime has and has not answered, if that is its id.
-func (in *instance) current(id string) *event {
+// claim is the event that the runtime has and has not begun to answer, if that is its
+// id. The caller is to answer it: there is one answer to an event, and one body of it in
+// memory.
+func (in *instance) claim(id string) *event {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.event == nil || in.event.RequestID != id || !in.delivered || in.answered {
+	if in.event == nil || in.event.RequestID != id || !in.delivered || in.claimed || in.answered {
 		return nil
 	}
+	in.claimed = true
 	return in.event
 }
 
@@ -110,19 +116,13 @@ func (in *instance) answer(e *event, a answer) bool {
 	return true
 }
 
-// initFailed takes the error of an initialisation; false if that is over.
-func (in *instance) initFailed(a answer) bool {
+// initialising tells whether the runtime may say that it cannot; once.
+func (in *instance) initialising() bool {
 	select {
 	case <-in.ready:
 		return false
 	default:
-	}
-	a.end = endedError
-	select {
-	case in.initFailure <- a:
-		return true
-	default:
-		return false
+		return in.initClaimed.CompareAndSwap(false, true)
 	}
 }
 
@@ -192,7 +192,7 @@ func (in *instance) invoke(inv Invocation, timeout time.Duration) (a answer, too
 	began := time.Now()
 	e := &event{Invocation: inv, deadline: began.Add(timeout), answered: make(chan answer, 1)}
 	in.mu.Lock()
-	in.event, in.delivered, in.answered = e, false, false
+	in.event, in.delivered, in.claimed, in.answered = e, false, false, false
 	in.mu.Unlock()
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
@@ -249,7 +249,7 @@ func (in *instance) serve(l net.Listener) {
 		MaxHeaderBytes:    2 << 20,
 		ErrorLog:          in.r.httpErrors,
 	}
-	go in.api.Serve(l)
+	go in.api.Serve(&limitedListener{Listener: l, slots: make(chan struct{}, apiConnectionsMax)})
 }
 
 // sample looks at the instance's memory, ends it when it has too much, and returns the peak.
@@ -260,6 +260,7 @@ func (in *instance) sample() int {
 	}
 	in.sampled.Store(time.Now().UnixMilli())
 	now := residentMiB(k.pid)
+	in.hurry.Store(now > in.fn.MemoryMiB/2)
 	if now > in.fn.MemoryMiB {
 		if exact, ok := proportionalMiB(k.pid); ok {
 			now = exact

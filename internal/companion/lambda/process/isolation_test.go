@@ -48,6 +48,17 @@ func TestIsolation(t *testing.T) {
 	defer other.Close()
 	go http.Serve(other, http.NotFoundHandler())
 
+	// A container engine's socket, say, of a group that rheo's user is in.
+	engine := filepath.Join(filepath.Dir(open), "engine.sock")
+	l, err := net.Listen("unix", engine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := os.Chmod(engine, 0o777); err != nil {
+		t.Fatal(err)
+	}
+
 	onEachWall(t, func(t *testing.T, wall Wall) {
 		r := newRunner(t, func(c *Config) { c.Walls = []Wall{wall} })
 		victim := goFunction(t, "echo")
@@ -76,6 +87,7 @@ func TestIsolation(t *testing.T) {
 			"write " + filepath.Join(r.clientDir, "evil"), "write /var/task/evil", "write /var/runtime/evil",
 			"dial " + other.Addr().String(), "dial 169.254.169.254:80", "dial [fd00:ec2::254]:80",
 			"signal " + own, "signal " + strconv.Itoa(victimPID), "unshare", "mptcp",
+			"unix " + engine,
 		}
 		if wall == WallLandlock {
 			// In namespaces that is the looker's own.

@@ -23,8 +23,11 @@ const (
 	egressAddr     = "127.0.0.1:9002"
 )
 
-// forwardsMax are the connections of one instance that are forwarded at once.
-const forwardsMax = 256
+// Connections of one instance at once: a function is not to fill rheo's memory.
+const (
+	forwardsMax       = 128 // to the endpoint, and as many to the way out
+	apiConnectionsMax = 16  // to its Runtime API
+)
 
 // An endpoint is Config.Endpoint, taken apart.
 type endpoint struct {
@@ -82,30 +85,61 @@ func (r *Runner) forward(in *instance, listeners []net.Listener) {
 		rest = rest[1:]
 	}
 	if r.config.Egress != nil {
-		go r.serveEgress(rest[0])
+		go r.serveEgress(&limitedListener{Listener: rest[0], slots: make(chan struct{}, forwardsMax)})
 	}
 }
 
 // acceptAll handles connections, at most forwardsMax at once, until l is closed.
 func acceptAll(l net.Listener, handle func(net.Conn)) {
-	slots := make(chan struct{}, forwardsMax)
+	l = &limitedListener{Listener: l, slots: make(chan struct{}, forwardsMax)}
 	for {
-		slots <- struct{}{}
 		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			<-slots
 			time.Sleep(10 * time.Millisecond) // out of files, most likely
 			continue
 		}
 		go func() {
-			defer func() { <-slots }()
 			defer c.Close()
 			handle(c)
 		}()
 	}
+}
+
+// A limitedListener accepts no more connections than it has slots until others are closed.
+type limitedListener struct {
+	net.Listener
+	slots chan struct{}
+}
+
+func (l *limitedListener) Accept() (net.Conn, error) {
+	l.slots <- struct{}{}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &limitedConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+type limitedConn struct {
+	net.Conn
+	release func()
+}
+
+func (c *limitedConn) Close() error {
+	defer c.release()
+	return c.Conn.Close()
+}
+
+// CloseWrite ends one way, for splice.
+func (c *limitedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Close()
 }
 
 // splice copies both ways until both ends are done.

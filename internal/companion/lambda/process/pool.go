@@ -222,39 +222,33 @@ func (r *Runner) takeIdlest() *instance {
 // watch looks after all instances: their memory, what they have on disk, and how long
 // they are idle.
 func (r *Runner) watch() {
-	tick := time.NewTicker(sampleInterval)
+	tick := time.NewTicker(hurryInterval)
 	defer tick.Stop()
-	var slow time.Time
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-r.stop:
 			return
 		case <-tick.C:
 		}
-		isSlow := time.Since(slow) >= idleInterval
-		if isSlow {
-			slow = time.Now()
-		}
-		var busy, idle, old []*instance
+		often, seldom := n%int(sampleInterval/hurryInterval) == 0, n%int(idleInterval/hurryInterval) == 0
+		var look, old []*instance
 		r.mu.Lock()
 		for in := range r.live {
 			switch {
-			case in.busy:
-				busy = append(busy, in)
 			case in.listed && time.Since(in.idleSince) > r.limits.IdleAfter:
 				r.unlist(in)
 				old = append(old, in)
-			case isSlow:
-				idle = append(idle, in)
+			case seldom, in.busy && (often || in.hurry.Load()):
+				look = append(look, in)
 			}
 		}
 		r.mu.Unlock()
 		for _, in := range old {
 			in.end(endedIdle)
 		}
-		for _, in := range append(busy, idle...) {
+		for _, in := range look {
 			in.sample()
-			if isSlow && in.temp != "" && diskBytes(in.temp, r.limits.TempBytes) > r.limits.TempBytes {
+			if seldom && in.temp != "" && diskBytes(in.temp, r.limits.TempBytes) > r.limits.TempBytes {
 				in.end(endedDisk)
 			}
 		}

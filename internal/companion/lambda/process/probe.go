@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -113,6 +114,9 @@ func (r *Runner) describe(wall Wall, user int, in wallsInForce) Isolation {
 	if in.LandlockABI >= 4 {
 		i.Network = fmt.Sprintf("the machine's; TCP by Landlock to ports %v, and none to listen on", r.hostPorts())
 		i.Missing = append(i.Missing, "a network of its own: UDP is open, and TCP to those ports anywhere")
+		if slices.Contains(r.hostPorts(), 80) {
+			i.Missing = append(i.Missing, "a bar to metadata services: port 80 is one of those ports")
+		}
 	} else {
 		i.Network = "the machine's"
 		i.Missing = append(i.Missing, "a limit on the network: metadata services and rheo's other ports can be reached (Landlock ABI 4 would bar them)")

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -51,7 +52,7 @@ func onEachWall(t *testing.T, test func(t *testing.T, wall Wall)) {
 // newRunner returns a Runner in a directory of its own, closed at the end.
 func newRunner(t testing.TB, change func(*Config)) *Runner {
 	t.Helper()
-	c := Config{Dir: filepath.Join(openTemp(t), "functions")}
+	c := Config{Dir: filepath.Join(openTemp(t), "functions"), Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	if change != nil {
 		change(&c)
 	}

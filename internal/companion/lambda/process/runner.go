@@ -18,9 +18,11 @@ import (
 	"time"
 )
 
+// How often instances are looked at.
 const (
-	sampleInterval = 100 * time.Millisecond // of busy instances' memory
-	idleInterval   = time.Second            // of idle instances, and of what they have on disk
+	hurryInterval  = 25 * time.Millisecond  // memory of busy instances that have more than half of theirs
+	sampleInterval = 100 * time.Millisecond // of other busy instances
+	idleInterval   = time.Second            // of idle instances, and what they have on disk
 )
 
 // A Runner runs functions. Its methods may be called concurrently.
@@ -86,6 +88,10 @@ func New(c Config) (*Runner, error) {
 	}
 	if r.isolation, err = r.probe(); err != nil {
 		return nil, err
+	}
+	r.logger.Info("functions run on this machine", "isolation", r.isolation.String())
+	for _, missing := range r.isolation.Missing {
+		r.logger.Warn("not all that keeps functions in is in force", "missing", missing)
 	}
 	if os.Geteuid() == 0 {
 		for i := c.Users.Count - 1; i >= 0; i-- {

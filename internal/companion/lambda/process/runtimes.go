@@ -43,6 +43,8 @@ type runtimeFinder struct {
 	// reach is an error where functions' users cannot pass through to a file; nil: they can.
 	reach func(path string) error
 
+	asking sync.Mutex // held while interpreters are asked: one at a time, and seldom; taken before mu
+
 	mu    sync.Mutex
 	found map[string]foundRuntime // by runtime name
 }
@@ -106,10 +108,13 @@ func (f *runtimeFinder) find(ctx context.Context, fn *Function, at places) (*lau
 }
 
 func (f *runtimeFinder) lookup(ctx context.Context, name string, find func(context.Context) (interpreter, error)) (interpreter, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock() // held while asking: one at a time, and seldom
-	if found, ok := f.found[name]; ok && time.Now().Before(found.until) {
-		return found.interpreter, found.err
+	if known, ok := f.known(name); ok {
+		return known.interpreter, known.err
+	}
+	f.asking.Lock()
+	defer f.asking.Unlock()
+	if known, ok := f.known(name); ok { // another asked meanwhile
+		return known.interpreter, known.err
 	}
 	i, err := find(ctx)
 	if ctx.Err() != nil {
@@ -119,11 +124,20 @@ func (f *runtimeFinder) lookup(ctx context.Context, name string, find func(conte
 	if err != nil {
 		until = time.Now().Add(missingFor)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if len(f.found) > 100 {
 		clear(f.found) // names come from users
 	}
 	f.found[name] = foundRuntime{i, err, until}
 	return i, err
+}
+
+func (f *runtimeFinder) known(name string) (foundRuntime, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found, ok := f.found[name]
+	return found, ok && time.Now().Before(found.until)
 }
 
 // candidates are the executables of the given names, in the configured directories
