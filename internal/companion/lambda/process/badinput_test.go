@@ -3,11 +3,15 @@
 package process
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -168,11 +172,64 @@ func TestLeftBehind(t *testing.T) {
 	})
 }
 
-// functionsRun tells whether any process of a test's function is there.
+// TestServerKilled: what functions have started ends when rheo is killed.
+func TestServerKilled(t *testing.T) {
+	onEachWall(t, func(t *testing.T, wall Wall) {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), "RHEO_TEST_SERVER="+filepath.Join(openTemp(t), "functions"), "RHEO_TEST_WALL="+string(wall), "RHEO_TEST_SERVER_RUN="+run)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer cmd.Wait()
+		defer cmd.Process.Kill()
+		if said, err := bufio.NewReader(out).ReadString('\n'); said != "running\n" {
+			t.Fatalf("the server says %q, %v", said, err)
+		}
+		if !functionsRun() {
+			t.Error("no function is running")
+		}
+		cmd.Process.Kill()
+		nothingLeft(t)
+	})
+}
+
+// serveUntilKilled is the server of TestServerKilled.
+func serveUntilKilled(dir string) {
+	r, err := New(Config{Dir: dir, Walls: []Wall{Wall(os.Getenv("RHEO_TEST_WALL"))}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	zip, err := goZip()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, handler := range []string{"leave", "echo"} {
+		fn := functionOf(zip, "provided.al2023", handler)
+		fn.Env = map[string]string{"RHEO_TEST_RUN": os.Getenv("RHEO_TEST_SERVER_RUN")}
+		if _, err := r.Invoke(context.Background(), fn, Invocation{RequestID: requestID(), Payload: []byte("1")}); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	fmt.Println("running")
+	select {}
+}
+
+// run marks the functions of this run of the tests: others may run them too.
+var run = strconv.Itoa(os.Getpid())
+
+// functionsRun tells whether any process of this run's functions is there.
 func functionsRun() bool {
-	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	procs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, p := range procs {
-		if b, err := os.ReadFile(p); err == nil && (strings.HasPrefix(string(b), "/x/bootstrap") || strings.HasPrefix(string(b), "/var/task/bootstrap")) {
+		if b, err := os.ReadFile(p); err == nil && strings.Contains(string(b), "RHEO_TEST_RUN="+run+"\x00") {
 			return true
 		}
 	}

@@ -288,6 +288,39 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestThrottledInVain: where ending idle instances would not help, they stay.
+func TestThrottledInVain(t *testing.T) {
+	for name, limits := range map[string]Limits{
+		"instances per function": {InstancesPerFunction: 1},
+		"memory":                 {MemoryMiB: 700}, // one of 256 idle, one of 256 busy: no room for one of 512
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRunner(t, func(c *Config) { c.Limits = limits })
+			other, sleeper := goFunction(t, "count"), goFunction(t, "sleep")
+			mustSucceed(t, r, other, "null")
+			started := make(chan Result)
+			go func() { started <- invoke(t, r, sleeper, "1") }()
+			waitFor(t, "two instances", func() bool {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				return len(r.live) == 2
+			})
+			next := sleeper
+			if name == "memory" {
+				next = goFunction(t, "echo")
+				next.MemoryMiB = 512
+			}
+			if _, err := r.Invoke(context.Background(), next, Invocation{RequestID: requestID(), Payload: []byte("0")}); !errors.Is(err, ErrThrottled) {
+				t.Errorf("got %v", err)
+			}
+			if got := mustSucceed(t, r, other, "null"); got != "2" {
+				t.Errorf("the idle instance was ended in vain: its successor counts %s", got)
+			}
+			<-started
+		})
+	}
+}
+
 func TestIdle(t *testing.T) {
 	r := newRunner(t, func(c *Config) { c.Limits.IdleAfter = 200 * time.Millisecond })
 	mustSucceed(t, r, goFunction(t, "echo"), "0")

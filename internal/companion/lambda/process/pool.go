@@ -68,7 +68,11 @@ func (r *Runner) tryAcquire(fn *Function, idleToo bool) (in *instance, fresh boo
 		in.end(endedIdle)
 	}
 	own := r.isolation.Wall == WallNamespaces || r.isolation.Wall == WallLandlock && os.Geteuid() == 0
-	if len(r.live) >= r.limits.Instances || p.live >= r.limits.InstancesPerFunction || r.memoryMiB+fn.MemoryMiB > r.limits.MemoryMiB || own && len(r.users) == 0 {
+	switch {
+	case p.live >= r.limits.InstancesPerFunction, r.memoryMiB-r.idleMemoryMiB()+fn.MemoryMiB > r.limits.MemoryMiB:
+		r.dropEmpty(fn.key())
+		return nil, false, nil, ErrThrottled // the idle ones' room would not do
+	case len(r.live) >= r.limits.Instances, r.memoryMiB+fn.MemoryMiB > r.limits.MemoryMiB, own && len(r.users) == 0:
 		r.dropEmpty(fn.key())
 		return nil, false, r.takeIdlest(), ErrThrottled
 	}
@@ -205,6 +209,16 @@ func (r *Runner) dropEmpty(key functionKey) {
 	}
 }
 
+// idleMemoryMiB is the memory of idle instances. The caller holds mu.
+func (r *Runner) idleMemoryMiB() (sum int) {
+	for in := range r.live {
+		if in.listed {
+			sum += in.fn.MemoryMiB
+		}
+	}
+	return sum
+}
+
 // takeIdlest unlists the idle instance that was not used for longest. The caller holds mu.
 func (r *Runner) takeIdlest() *instance {
 	var idlest *instance
@@ -248,7 +262,7 @@ func (r *Runner) watch() {
 		}
 		for _, in := range look {
 			in.sample()
-			if seldom && in.temp != "" && diskBytes(in.temp, r.limits.TempBytes) > r.limits.TempBytes {
+			if seldom && in.kept.Load() != nil && in.temp != "" && diskBytes(in.temp, r.limits.TempBytes) > r.limits.TempBytes {
 				in.end(endedDisk)
 			}
 		}

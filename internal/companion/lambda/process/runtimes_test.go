@@ -59,7 +59,7 @@ func runHandlers(t *testing.T, runtime string, tests []handlerTest) {
 				c.Runtimes.Path = "/usr/local/bin:/usr/bin:/bin" // which every user can reach
 			}
 		})
-		if wall != walls()[0] {
+		if wall == WallLandlock && len(refusals()) == 0 {
 			tests = tests[:5] // what runtimes need of the machine is all that differs
 		}
 		for _, test := range tests {
@@ -96,6 +96,7 @@ func TestNode(t *testing.T) {
 		{name: "callback that waits for nothing", files: one("index.js", `exports.handler = (event, context, callback) => { context.callbackWaitsForEmptyEventLoop = false; setInterval(() => {}, 1000); callback(null, 'now') }`), handler: "index.handler", event: `0`, answer: `^"now"$`},
 		{name: "callback with an error", files: one("index.js", `exports.handler = (event, context, callback) => callback(new TypeError('wrong'))`), handler: "index.handler", event: `0`, kind: `^TypeError$`, message: `^wrong$`, log: `\tERROR\tInvoke Error \t{"errorType":"TypeError","errorMessage":"wrong","stack":\["TypeError: wrong"`},
 		{name: "neither", files: one("index.js", `exports.handler = () => {}`), handler: "index.handler", event: `0`, answer: `^null$`},
+		{name: "a promise that nobody keeps", files: one("index.js", `exports.handler = () => new Promise(() => {})`), handler: "index.handler", event: `0`, answer: `^null$`},
 		{name: "undefined", files: one("index.js", `exports.handler = async () => {}`), handler: "index.handler", event: `0`, answer: `^null$`},
 		{name: "throws", files: one("index.js", `class Mine extends Error { constructor(m) { super(m); this.name = 'Mine'; this.code = 42 } }; exports.handler = async () => { throw new Mine('boom') }`), handler: "index.handler", event: `0`, kind: `^Mine$`, message: `^boom$`, log: `"code":42`},
 		{name: "throws a string", files: one("index.js", `exports.handler = async () => { throw 'boom' }`), handler: "index.handler", event: `0`, kind: `^string$`, message: `^boom$`},

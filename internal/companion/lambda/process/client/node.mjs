@@ -272,7 +272,8 @@ class ResponseStream extends Writable {
 
 // ---- one event
 
-// whenIdle is called when nothing is left to do while a handler owes its answer.
+// whenIdle is called when nothing is left to do while a handler owes its answer: the answer
+// is null then, also of a promise that nobody will keep.
 let whenIdle = () => {};
 process.on('beforeExit', () => whenIdle());
 
@@ -289,10 +290,7 @@ function outcome(handler, event, context) {
     context.fail = (error) => settle(error === undefined || error === null ? 'handled' : error);
     context.succeed = (value) => settle(null, value);
     const returned = handler(event, context, settle);
-    if (returned && typeof returned.then === 'function') {
-      whenIdle = () => {}; // a promise that nobody will keep: the function's time runs out
-      returned.then(resolve, reject);
-    }
+    if (returned && typeof returned.then === 'function') returned.then(resolve, reject);
   }).finally(() => {
     whenIdle = () => {};
   });
