@@ -302,7 +302,7 @@ func execProblem(err error, provided bool) error {
 		return err
 	}
 	switch f.Errno {
-	case unix.ENOENT, unix.ENOEXEC, unix.EACCES, unix.ELOOP, unix.ENOTDIR, unix.ETXTBSY, unix.EINVAL, unix.ELIBBAD, unix.ENOMEM, unix.E2BIG:
+	case unix.ENOENT, unix.ENOEXEC, unix.EACCES, unix.ELOOP, unix.ENOTDIR, unix.ETXTBSY, unix.EINVAL, unix.ELIBBAD:
 		return &entrypointError{"fork/" + f.Step + ": " + f.Text}
 	}
 	return err
