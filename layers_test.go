@@ -15,7 +15,7 @@ var layers = [][]string{
 	{"internal/vfs", "internal/api", "internal/metrics"},
 	{"internal/shardlog", "internal/blob", "internal/kpl", "internal/agent", "internal/format/...", "internal/streamsql/syntax", "internal/video/mkv", "internal/video/mp4"},
 	{"internal/api/...", "internal/keys", "internal/catalog", "internal/outbound", "internal/streamsql", "internal/shardlog/...", "internal/blob/..."},
-	{"internal/auth", "internal/audit", "internal/keys/...", "internal/companion/dynamodb/item", "internal/companion/lambda/mapping/pattern"},
+	{"internal/auth", "internal/audit", "internal/keys/...", "internal/companion/dynamodb/item", "internal/companion/lambda/mapping/pattern", "internal/companion/lambda/process"},
 	{"internal/call", "internal/companion/dynamodb/expr", "internal/companion/lambda/mapping"},
 	{"internal/wire", "internal/streams", "internal/firehose", "internal/analytics", "internal/video", "internal/companion/...", "internal/console"},
 	{"internal/analytics/flink"},

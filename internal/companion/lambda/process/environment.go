@@ -37,7 +37,6 @@ func environment(fn *Function, s surroundings) []string {
 		"HOME":                            s.tempDir,
 		"TMPDIR":                          s.tempDir,
 		"AWS_XRAY_CONTEXT_MISSING":        "LOG_ERROR",
-		"AWS_XRAY_DAEMON_ADDRESS":         "169.254.79.129:2000",
 		"AWS_EC2_METADATA_DISABLED":       "true",
 		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
 		"AWS_LAMBDA_FUNCTION_NAME":        fn.Name,

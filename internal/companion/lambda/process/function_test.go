@@ -3,6 +3,7 @@
 package process
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,8 +112,12 @@ func function(handler string) {
 		time.Sleep(time.Minute)
 	case "stream":
 		stream(api)
+	case "connections": // as many as it can have answered
+		lambda.Start(connections)
 	case "look":
 		lambda.Start(look)
+	case "get":
+		lambda.Start(get)
 	default:
 		fmt.Fprintln(os.Stderr, "no such handler:", handler)
 		os.Exit(9)
@@ -289,6 +295,11 @@ func look(things []string) (map[string]string, error) {
 			err = errors.New(strings.Join(open, " "))
 		case "unshare":
 			err = syscall.Unshare(syscall.CLONE_NEWUSER)
+		case "unix":
+			var c net.Conn
+			if c, err = net.Dial("unix", what); err == nil {
+				c.Close()
+			}
 		case "mptcp":
 			var fd int
 			if fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 262); err == nil {
@@ -301,4 +312,68 @@ func look(things []string) (map[string]string, error) {
 		}
 	}
 	return found, nil
+}
+
+// get fetches a URL by the proxy of the environment; "CONNECT host:port" by a tunnel.
+func get(url string) (string, error) {
+	client := &http.Client{Timeout: 5 * time.Second}
+	if target, ok := strings.CutPrefix(url, "CONNECT "); ok {
+		proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &neturl.URL{Scheme: "https", Host: target}})
+		if err != nil || proxy == nil {
+			return "", fmt.Errorf("no proxy: %v", err)
+		}
+		c, err := net.Dial("tcp", proxy.Host)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", target, target)
+		resp, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: http.MethodConnect})
+		if err != nil || resp.StatusCode != 200 {
+			return "", fmt.Errorf("CONNECT: %v, %v", resp, err)
+		}
+		client.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return c, nil }}
+		url = "http://" + target + "/"
+	}
+	resp, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return fmt.Sprintf("%d %s", resp.StatusCode, b), err
+}
+
+// egressTo is a way out that leads every name to addr, but forbids one.
+func egressTo(addr string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, target string) (net.Conn, error) {
+		if strings.HasPrefix(target, "forbidden.example:") {
+			return nil, errors.New("connections to " + target + " are not allowed")
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}
+}
+
+// connections opens many connections to the Runtime API and tells how many were answered.
+func connections(n int) (int, error) {
+	answered := make(chan bool, n)
+	for range n {
+		go func() {
+			c, err := net.Dial("tcp", os.Getenv("AWS_LAMBDA_RUNTIME_API"))
+			if err != nil {
+				answered <- false
+				return
+			}
+			fmt.Fprint(c, "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+			c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+			_, err = c.Read(make([]byte, 1))
+			answered <- err == nil // and stays open
+		}()
+	}
+	count := 0
+	for range n {
+		if <-answered {
+			count++
+		}
+	}
+	return count, nil
 }

@@ -6,12 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"runtime"
-	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,10 +39,15 @@ const (
 	starterStatus = 4
 )
 
+// became says that Become was called: New would otherwise start a program that starts
+// itself, and knows no end.
+var became atomic.Bool
+
 // Become is to be called first in main, and first in TestMain of tests that start
 // functions: in a process that was started as a helper it does the helper's work and
-// does not return. In all others it does nothing.
+// does not return. In all others it does nothing. New wants it to have been called.
 func Become() {
+	became.Store(true)
 	if len(os.Args) != 1 {
 		return
 	}
@@ -297,46 +301,4 @@ func closeOnExecAll() {
 	for fd := 3; fd < 1024; fd++ {
 		unix.CloseOnExec(fd)
 	}
-}
-
-// descendants are the processes below pid, itself not among them.
-func descendants(pid int) []int {
-	var found []int
-	queue := []int{pid}
-	for len(queue) > 0 && len(found) < 100_000 {
-		at := queue[0]
-		queue = queue[1:]
-		children, err := childrenOf(at)
-		if err != nil {
-			continue
-		}
-		found = append(found, children...)
-		queue = append(queue, children...)
-	}
-	return found
-}
-
-// childrenOf reads the children of all threads of a process.
-func childrenOf(pid int) ([]int, error) {
-	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return nil, err
-	}
-	var children []int
-	for _, t := range tasks {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, t.Name()))
-		if err != nil {
-			if errors.Is(err, os.ErrNotExist) {
-				continue // the thread has ended meanwhile, or this kernel has no such file
-			}
-			return nil, err
-		}
-		for field := range strings.FieldsSeq(string(b)) {
-			var child int
-			if _, err := fmt.Sscan(field, &child); err == nil {
-				children = append(children, child)
-			}
-		}
-	}
-	return children, nil
 }

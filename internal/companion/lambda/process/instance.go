@@ -29,26 +29,29 @@ const (
 
 // An instance is one process of a function, from its start to its end.
 type instance struct {
-	r      *Runner
-	fn     *Function
-	limits *Limits
-	user   int    // id that it runs as; 0: rheo's
-	stream string // log stream
-	log    *instanceLog
-	logEnd *os.File // that the runtime writes to; closed by launch
-	temp   string   // its /tmp on this machine; empty: in a world of its own
-	api    *http.Server
-	kept   atomic.Pointer[kept] // nil until the runtime runs
-	events chan *event          // to /next; holds one
-	gone   chan struct{}        // closed when the runtime and all that it started have ended
+	r       *Runner
+	fn      *Function
+	limits  *Limits
+	user    int    // id that it runs as; 0: rheo's
+	stream  string // log stream
+	log     *instanceLog
+	logEnd  *os.File // that the runtime writes to; closed by launch
+	temp    string   // its /tmp on this machine; empty: in a world of its own
+	api     *http.Server
+	apiAddr string               // as the runtime sees it
+	kept    atomic.Pointer[kept] // nil until the runtime runs
+	events  chan *event          // to /next; holds one
+	gone    chan struct{}        // closed when the runtime and all that it started have ended
 
 	ready       chan struct{} // closed at the first /next
 	readyOnce   sync.Once
 	initFailure chan answer // holds one
+	initClaimed atomic.Bool // an error of initialisation is being read
 
 	credentialsUntil time.Time // zero: for ever
 	maxMemoryMiB     atomic.Int64
 	sampled          atomic.Int64 // when memory was last looked at, Unix ms
+	hurry            atomic.Bool  // it had more than half of its memory then
 
 	release  func() // gives up code; nil before it has it
 	freed    chan struct{}
@@ -64,7 +67,8 @@ type instance struct {
 	mu        sync.Mutex
 	event     *event // of the invocation in progress
 	delivered bool   // the runtime has event
-	answered  bool   // and has answered it
+	claimed   bool   // its answer is being read
+	answered  bool   // and has come
 }
 
 // waiting tells whether the runtime may ask for an event, and notes that it does.
@@ -87,13 +91,16 @@ func (in *instance) took(e *event) {
 	}
 }
 
-// current is the event that the runtime has and has not answered, if that is its id.
-func (in *instance) current(id string) *event {
+// claim is the event that the runtime has and has not begun to answer, if that is its
+// id. The caller is to answer it: there is one answer to an event, and one body of it in
+// memory.
+func (in *instance) claim(id string) *event {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.event == nil || in.event.RequestID != id || !in.delivered || in.answered {
+	if in.event == nil || in.event.RequestID != id || !in.delivered || in.claimed || in.answered {
 		return nil
 	}
+	in.claimed = true
 	return in.event
 }
 
@@ -109,19 +116,13 @@ func (in *instance) answer(e *event, a answer) bool {
 	return true
 }
 
-// initFailed takes the error of an initialisation; false if that is over.
-func (in *instance) initFailed(a answer) bool {
+// initialising tells whether the runtime may say that it cannot; once.
+func (in *instance) initialising() bool {
 	select {
 	case <-in.ready:
 		return false
 	default:
-	}
-	a.end = endedError
-	select {
-	case in.initFailure <- a:
-		return true
-	default:
-		return false
+		return in.initClaimed.CompareAndSwap(false, true)
 	}
 }
 
@@ -187,32 +188,35 @@ func (in *instance) death(requestID string) answer {
 // invoke gives the instance an event and waits for its answer, for at most timeout.
 // lost says that the instance was gone before the runtime had the event: another
 // may have it.
-func (in *instance) invoke(inv Invocation, timeout time.Duration) (a answer, lost bool) {
-	e := &event{Invocation: inv, deadline: time.Now().Add(timeout), answered: make(chan answer, 1)}
+func (in *instance) invoke(inv Invocation, timeout time.Duration) (a answer, took time.Duration, lost bool) {
+	began := time.Now()
+	e := &event{Invocation: inv, deadline: began.Add(timeout), answered: make(chan answer, 1)}
 	in.mu.Lock()
-	in.event, in.delivered, in.answered = e, false, false
+	in.event, in.delivered, in.claimed, in.answered = e, false, false, false
 	in.mu.Unlock()
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	in.events <- e
 	select {
 	case a = <-e.answered:
-		return a, false
+		return a, time.Since(began), false
 	case <-timer.C:
+		took = time.Since(began)
 		if !in.answer(e, answer{}) {
-			return <-e.answered, false // in the last moment
+			return <-e.answered, took, false // in the last moment
 		}
 		in.end(endedTimeout)
 		<-in.gone
-		return timedOut(inv.RequestID, in.fn.Timeout), false
+		return timedOut(inv.RequestID, in.fn.Timeout), took, false
 	case <-in.gone:
+		took = time.Since(began)
 		in.mu.Lock()
 		delivered := in.delivered
 		in.mu.Unlock()
 		if !in.answer(e, answer{}) {
-			return <-e.answered, false
+			return <-e.answered, took, false
 		}
-		return in.death(inv.RequestID), !delivered
+		return in.death(inv.RequestID), took, !delivered
 	}
 }
 
@@ -245,7 +249,7 @@ func (in *instance) serve(l net.Listener) {
 		MaxHeaderBytes:    2 << 20,
 		ErrorLog:          in.r.httpErrors,
 	}
-	go in.api.Serve(l)
+	go in.api.Serve(&limitedListener{Listener: l, slots: make(chan struct{}, apiConnectionsMax)})
 }
 
 // sample looks at the instance's memory, ends it when it has too much, and returns the peak.
@@ -256,6 +260,7 @@ func (in *instance) sample() int {
 	}
 	in.sampled.Store(time.Now().UnixMilli())
 	now := residentMiB(k.pid)
+	in.hurry.Store(now > in.fn.MemoryMiB/2)
 	if now > in.fn.MemoryMiB {
 		if exact, ok := proportionalMiB(k.pid); ok {
 			now = exact
@@ -297,7 +302,7 @@ func execProblem(err error, provided bool) error {
 		return err
 	}
 	switch f.Errno {
-	case unix.ENOENT, unix.ENOEXEC, unix.EACCES, unix.ELOOP, unix.ENOTDIR, unix.ETXTBSY, unix.EINVAL, unix.ELIBBAD, unix.ENOMEM, unix.E2BIG:
+	case unix.ENOENT, unix.ENOEXEC, unix.EACCES, unix.ELOOP, unix.ENOTDIR, unix.ETXTBSY, unix.EINVAL, unix.ELIBBAD:
 		return &entrypointError{"fork/" + f.Step + ": " + f.Text}
 	}
 	return err

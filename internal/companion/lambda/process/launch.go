@@ -83,6 +83,7 @@ func (in *instance) launch(ctx context.Context, requestID string) error {
 		p.Landlock.Ports = append(append(p.Landlock.Ports, portOf(s.api)), r.hostPorts()...)
 	}
 	p.Env = environment(fn, s)
+	in.apiAddr = s.api
 
 	k, err := spawn(p, logEnd)
 	if err != nil {

@@ -70,13 +70,11 @@ func (l *instanceLog) follow() {
 			return !again
 		})
 		if err != nil || end {
+			l.pipe.Close()
 			l.mu.Lock()
 			l.eof = true
 			l.endLine()
 			l.mu.Unlock()
-			if l.out != nil {
-				l.out.close()
-			}
 			return
 		}
 	}
@@ -154,8 +152,9 @@ func (l *instanceLog) line(s string) {
 	}
 }
 
-// start begins an invocation's log.
+// start begins an invocation's log, after all that was written before.
 func (l *instanceLog) start(requestID, version string) {
+	l.drain()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.endLine()
@@ -179,6 +178,13 @@ func (l *instanceLog) end(requestID, report string) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return bytes.Clone(l.tail[max(0, len(l.tail)-logTailBytes):])
+}
+
+// close says that no lines will come any more.
+func (l *instanceLog) close() {
+	if l.out != nil {
+		l.out.close()
+	}
 }
 
 // logQueue holds lines that wait for the sink. When it is full, lines are dropped

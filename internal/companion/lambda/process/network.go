@@ -4,18 +4,14 @@ package process
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -27,8 +23,11 @@ const (
 	egressAddr     = "127.0.0.1:9002"
 )
 
-// forwardsMax are the connections of one instance that are forwarded at once.
-const forwardsMax = 256
+// Connections of one instance at once: a function is not to fill rheo's memory.
+const (
+	forwardsMax       = 128 // to the endpoint, and as many to the way out
+	apiConnectionsMax = 16  // to its Runtime API
+)
 
 // An endpoint is Config.Endpoint, taken apart.
 type endpoint struct {
@@ -86,30 +85,61 @@ func (r *Runner) forward(in *instance, listeners []net.Listener) {
 		rest = rest[1:]
 	}
 	if r.config.Egress != nil {
-		go r.serveEgress(rest[0])
+		go r.serveEgress(&limitedListener{Listener: rest[0], slots: make(chan struct{}, forwardsMax)})
 	}
 }
 
 // acceptAll handles connections, at most forwardsMax at once, until l is closed.
 func acceptAll(l net.Listener, handle func(net.Conn)) {
-	slots := make(chan struct{}, forwardsMax)
+	l = &limitedListener{Listener: l, slots: make(chan struct{}, forwardsMax)}
 	for {
-		slots <- struct{}{}
 		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			<-slots
 			time.Sleep(10 * time.Millisecond) // out of files, most likely
 			continue
 		}
 		go func() {
-			defer func() { <-slots }()
 			defer c.Close()
 			handle(c)
 		}()
 	}
+}
+
+// A limitedListener accepts no more connections than it has slots until others are closed.
+type limitedListener struct {
+	net.Listener
+	slots chan struct{}
+}
+
+func (l *limitedListener) Accept() (net.Conn, error) {
+	l.slots <- struct{}{}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &limitedConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+type limitedConn struct {
+	net.Conn
+	release func()
+}
+
+func (c *limitedConn) Close() error {
+	defer c.release()
+	return c.Conn.Close()
+}
+
+// CloseWrite ends one way, for splice.
+func (c *limitedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Close()
 }
 
 // splice copies both ways until both ends are done.
@@ -147,110 +177,4 @@ func portOf(addr string) uint16 {
 	_, port, _ := net.SplitHostPort(addr)
 	n, _ := strconv.ParseUint(port, 10, 16)
 	return uint16(n)
-}
-
-// listenOnHost listens for an instance that shares the machine's network. TCP does not
-// say who connects; the kernel's table of sockets does.
-func (in *instance) listenOnHost() (net.Listener, error) {
-	var config net.ListenConfig
-	config.SetMultipathTCP(false)
-	l, err := config.Listen(context.Background(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	return &ownListener{l, in}, nil
-}
-
-// ownListener accepts connections of its instance's processes; others are reset.
-type ownListener struct {
-	net.Listener
-	in *instance
-}
-
-func (l *ownListener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if l.in.owns(c) {
-			return c, nil
-		}
-		c.(*net.TCPConn).SetLinger(0)
-		c.Close()
-		l.in.r.logger.Warn("a process that is not of the function tried to reach its runtime interface", "function", l.in.fn.ARN, "from", c.RemoteAddr().String())
-	}
-}
-
-// owns tells whether a process of the instance has the other end of c: by the socket's
-// user where the instance has one of its own, else by who has the socket open.
-func (in *instance) owns(c net.Conn) bool {
-	uid, inode, err := socketOwner(c.RemoteAddr().(*net.TCPAddr).AddrPort(), c.LocalAddr().(*net.TCPAddr).AddrPort())
-	if err != nil {
-		return false
-	}
-	if in.user != 0 {
-		return uid == in.user
-	}
-	k := in.keptWithin(time.Second)
-	if k == nil {
-		return false
-	}
-	link := "socket:[" + strconv.FormatUint(inode, 10) + "]"
-	for _, pid := range descendants(k.pid) {
-		dir := "/proc/" + strconv.Itoa(pid) + "/fd"
-		fds, err := os.ReadDir(dir)
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			if to, err := os.Readlink(dir + "/" + fd.Name()); err == nil && to == link {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// keptWithin waits for the keeper: a runtime may connect before its start is told.
-func (in *instance) keptWithin(d time.Duration) *kept {
-	for end := time.Now().Add(d); ; time.Sleep(time.Millisecond) {
-		if k := in.kept.Load(); k != nil || time.Now().After(end) {
-			return k
-		}
-	}
-}
-
-// socketOwner finds the TCP socket of this machine that is bound to local and
-// connected to remote, in /proc/net/tcp.
-func socketOwner(local, remote netip.AddrPort) (uid int, inode uint64, err error) {
-	b, err := os.ReadFile("/proc/self/net/tcp")
-	if err != nil {
-		return 0, 0, err
-	}
-	want := hexAddr(local) + " " + hexAddr(remote) + " "
-	for line := range strings.Lines(string(b)) {
-		_, rest, ok := strings.Cut(line, ": ")
-		if !ok || !strings.HasPrefix(rest, want) {
-			continue
-		}
-		// local remote state queues timer retransmits uid timeout inode
-		f := strings.Fields(rest)
-		if len(f) < 9 {
-			break
-		}
-		uid, err := strconv.Atoi(f[6])
-		if err != nil {
-			return 0, 0, err
-		}
-		inode, err := strconv.ParseUint(f[8], 10, 64)
-		return uid, inode, err
-	}
-	return 0, 0, syscall.ESRCH
-}
-
-// hexAddr is an IPv4 address as the table has it: the address in the machine's byte order.
-func hexAddr(a netip.AddrPort) string {
-	ip := a.Addr().Unmap().As4()
-	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), a.Port())
 }

@@ -68,7 +68,11 @@ func (r *Runner) tryAcquire(fn *Function, idleToo bool) (in *instance, fresh boo
 		in.end(endedIdle)
 	}
 	own := r.isolation.Wall == WallNamespaces || r.isolation.Wall == WallLandlock && os.Geteuid() == 0
-	if len(r.live) >= r.limits.Instances || p.live >= r.limits.InstancesPerFunction || r.memoryMiB+fn.MemoryMiB > r.limits.MemoryMiB || own && len(r.users) == 0 {
+	switch {
+	case p.live >= r.limits.InstancesPerFunction, r.memoryMiB-r.idleMemoryMiB()+fn.MemoryMiB > r.limits.MemoryMiB:
+		r.dropEmpty(fn.key())
+		return nil, false, nil, ErrThrottled // the idle ones' room would not do
+	case len(r.live) >= r.limits.Instances, r.memoryMiB+fn.MemoryMiB > r.limits.MemoryMiB, own && len(r.users) == 0:
 		r.dropEmpty(fn.key())
 		return nil, false, r.takeIdlest(), ErrThrottled
 	}
@@ -91,12 +95,13 @@ func (r *Runner) prepare(in *instance) (err error) {
 	queue := newLogQueue(r.config.Logs, in.fn.logGroup(), in.stream, r.limits.LogQueueBytes, func(err error) {
 		r.logger.Warn("lines of a function's log are lost", "function", in.fn.ARN, "error", err)
 	})
+	if queue != nil {
+		r.delivering.Go(func() { <-queue.gone })
+	}
 	in.log, in.logEnd, err = newInstanceLog(queue)
 	if err != nil {
-		if queue != nil {
-			queue.close()
-		}
-		r.free(in)
+		in.log = &instanceLog{out: queue}
+		r.discard(in)
 	}
 	return err
 }
@@ -104,8 +109,7 @@ func (r *Runner) prepare(in *instance) (err error) {
 // replace ends an instance and returns a fresh one in its stead. The caller keeps its
 // entry of inFlight; on an error it is to end the invocation with it.
 func (r *Runner) replace(ctx context.Context, fn *Function, in *instance) (*instance, error) {
-	in.end(endedError)
-	<-in.freed
+	r.discard(in)
 	next, _, err := r.acquireOf(ctx, fn, false)
 	if err == nil {
 		r.inFlight.Done() // one is enough
@@ -113,7 +117,21 @@ func (r *Runner) replace(ctx context.Context, fn *Function, in *instance) (*inst
 	return next, err
 }
 
-// free ends an instance's claims: it is gone, or has not come to be.
+// discard ends an instance that is done with its invocation, and waits until its claims
+// are free.
+func (r *Runner) discard(in *instance) {
+	r.mu.Lock()
+	in.busy = false
+	r.mu.Unlock()
+	in.end(endedError)
+	if in.kept.Load() == nil {
+		r.free(in) // it has not come to be
+	}
+	<-in.freed
+}
+
+// free ends an instance's claims: it is gone, or has not come to be. Its log ends now,
+// or with the invocation that is still to be concluded.
 func (r *Runner) free(in *instance) {
 	in.freeOnce.Do(func() {
 		if in.release != nil {
@@ -124,7 +142,7 @@ func (r *Runner) free(in *instance) {
 				r.logger.Warn("cannot remove a function's temporary files", "directory", in.temp, "error", err)
 			}
 		}
-		if in.kept.Load() == nil && in.log != nil {
+		if in.logEnd != nil {
 			in.logEnd.Close() // launch may not have come to it
 		}
 		r.mu.Lock()
@@ -140,6 +158,9 @@ func (r *Runner) free(in *instance) {
 			r.dropEmpty(in.fn.key())
 		}
 		close(in.freed)
+		if !in.busy {
+			in.log.close()
+		}
 	})
 }
 
@@ -154,9 +175,18 @@ func (r *Runner) giveBack(in *instance) {
 		p.idle = append(p.idle, in)
 		in.listed = true
 	}
+	select {
+	case <-in.freed:
+		in.log.close()
+	default:
+	}
 	r.mu.Unlock()
-	if !keep {
-		in.end(endedIdle)
+	if keep {
+		return
+	}
+	in.end(endedIdle)
+	if in.kept.Load() == nil {
+		r.free(in) // it has not come to be
 	}
 }
 
@@ -179,6 +209,16 @@ func (r *Runner) dropEmpty(key functionKey) {
 	}
 }
 
+// idleMemoryMiB is the memory of idle instances. The caller holds mu.
+func (r *Runner) idleMemoryMiB() (sum int) {
+	for in := range r.live {
+		if in.listed {
+			sum += in.fn.MemoryMiB
+		}
+	}
+	return sum
+}
+
 // takeIdlest unlists the idle instance that was not used for longest. The caller holds mu.
 func (r *Runner) takeIdlest() *instance {
 	var idlest *instance
@@ -196,39 +236,33 @@ func (r *Runner) takeIdlest() *instance {
 // watch looks after all instances: their memory, what they have on disk, and how long
 // they are idle.
 func (r *Runner) watch() {
-	tick := time.NewTicker(sampleInterval)
+	tick := time.NewTicker(hurryInterval)
 	defer tick.Stop()
-	var slow time.Time
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-r.stop:
 			return
 		case <-tick.C:
 		}
-		isSlow := time.Since(slow) >= idleInterval
-		if isSlow {
-			slow = time.Now()
-		}
-		var busy, idle, old []*instance
+		often, seldom := n%int(sampleInterval/hurryInterval) == 0, n%int(idleInterval/hurryInterval) == 0
+		var look, old []*instance
 		r.mu.Lock()
 		for in := range r.live {
 			switch {
-			case in.busy:
-				busy = append(busy, in)
 			case in.listed && time.Since(in.idleSince) > r.limits.IdleAfter:
 				r.unlist(in)
 				old = append(old, in)
-			case isSlow:
-				idle = append(idle, in)
+			case seldom, in.busy && (often || in.hurry.Load()):
+				look = append(look, in)
 			}
 		}
 		r.mu.Unlock()
 		for _, in := range old {
 			in.end(endedIdle)
 		}
-		for _, in := range append(busy, idle...) {
+		for _, in := range look {
 			in.sample()
-			if isSlow && in.temp != "" && diskBytes(in.temp, r.limits.TempBytes) > r.limits.TempBytes {
+			if seldom && in.kept.Load() != nil && in.temp != "" && diskBytes(in.temp, r.limits.TempBytes) > r.limits.TempBytes {
 				in.end(endedDisk)
 			}
 		}

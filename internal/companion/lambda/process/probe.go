@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,8 +53,9 @@ func (r *Runner) probe() (Isolation, error) {
 		}
 		if wall == WallLandlock && user != 0 {
 			if err := reachable(r.config.Dir); err != nil {
-				return Isolation{}, err
+				return Isolation{}, fmt.Errorf("%w: choose another directory for functions", err)
 			}
+			r.runtimes.reach = reachable
 		}
 		return i, nil
 	}
@@ -112,6 +114,9 @@ func (r *Runner) describe(wall Wall, user int, in wallsInForce) Isolation {
 	if in.LandlockABI >= 4 {
 		i.Network = fmt.Sprintf("the machine's; TCP by Landlock to ports %v, and none to listen on", r.hostPorts())
 		i.Missing = append(i.Missing, "a network of its own: UDP is open, and TCP to those ports anywhere")
+		if slices.Contains(r.hostPorts(), 80) {
+			i.Missing = append(i.Missing, "a bar to metadata services: port 80 is one of those ports")
+		}
 	} else {
 		i.Network = "the machine's"
 		i.Missing = append(i.Missing, "a limit on the network: metadata services and rheo's other ports can be reached (Landlock ABI 4 would bar them)")
@@ -126,7 +131,7 @@ func (r *Runner) describe(wall Wall, user int, in wallsInForce) Isolation {
 	return i
 }
 
-// reachable is an error unless every user can pass through to dir.
+// reachable is an error unless every user can pass through to a directory or an executable.
 func reachable(dir string) error {
 	for d := dir; ; d = filepath.Dir(d) {
 		info, err := os.Stat(d)
@@ -134,7 +139,7 @@ func reachable(dir string) error {
 			return err
 		}
 		if info.Mode()&0o001 == 0 {
-			return fmt.Errorf("functions run as users of their own here, and they cannot pass through %s (mode %04o) to %s: choose another directory for functions", d, info.Mode().Perm(), dir)
+			return fmt.Errorf("functions run as users of their own here, and they cannot pass through %s (mode %04o) to %s", d, info.Mode().Perm(), dir)
 		}
 		if d == "/" || d == "." {
 			return nil

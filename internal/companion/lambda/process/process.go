@@ -102,7 +102,7 @@ type Limits struct {
 	OpenFiles            int           // of one process: 1024
 	InitTimeout          time.Duration // of the initialisation phase: 10 s
 	PayloadBytes         int           // of an event: 6 MiB
-	ResponseBytes        int           // of an answer: 6 MiB and 100 bytes
+	ResponseBytes        int           // of an answer, in rheo's memory: 6 MiB and 100 bytes
 	LogQueueBytes        int           // lines of one instance that wait for Logs: 1 MiB
 }
 

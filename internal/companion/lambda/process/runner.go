@@ -18,9 +18,11 @@ import (
 	"time"
 )
 
+// How often instances are looked at.
 const (
-	sampleInterval = 100 * time.Millisecond // of busy instances' memory
-	idleInterval   = 2 * time.Second        // of idle instances, and of what they have on disk
+	hurryInterval  = 25 * time.Millisecond  // memory of busy instances that have more than half of theirs
+	sampleInterval = 100 * time.Millisecond // of other busy instances
+	idleInterval   = time.Second            // of idle instances, and what they have on disk
 )
 
 // A Runner runs functions. Its methods may be called concurrently.
@@ -41,6 +43,8 @@ type Runner struct {
 	stopped  sync.WaitGroup // watch
 	inFlight sync.WaitGroup // invocations
 
+	delivering sync.WaitGroup // log queues
+
 	mu        sync.Mutex
 	closed    bool
 	pools     map[functionKey]*pool
@@ -58,6 +62,9 @@ type pool struct {
 // New returns a Runner for c, with the best isolation that this machine allows; an
 // error if that is none (see Config.Unconfined).
 func New(c Config) (*Runner, error) {
+	if !became.Load() {
+		return nil, errors.New("functions are started by this program itself under another name, so its main must call process.Become first")
+	}
 	if c.Users == (UserRange{}) {
 		c.Users = UserRange{58000, 1000}
 	}
@@ -81,6 +88,10 @@ func New(c Config) (*Runner, error) {
 	}
 	if r.isolation, err = r.probe(); err != nil {
 		return nil, err
+	}
+	r.logger.Info("functions run on this machine", "isolation", r.isolation.String())
+	for _, missing := range r.isolation.Missing {
+		r.logger.Warn("not all that keeps functions in is in force", "missing", missing)
 	}
 	if os.Geteuid() == 0 {
 		for i := c.Users.Count - 1; i >= 0; i-- {
@@ -228,12 +239,12 @@ func (r *Runner) checkEvent(inv *Invocation, fn *Function) error {
 
 // run is an invocation's way through an instance, which acquire gave.
 func (r *Runner) run(ctx context.Context, fn *Function, inv Invocation, in *instance, fresh bool) (Result, error) {
-	var initDuration time.Duration
+	var initDuration, spent time.Duration // of the invocation's time, on starting anew
 	began, timeout := time.Now(), fn.Timeout
 	if fresh {
 		a, err := in.begin(ctx, inv.RequestID, r.limits.InitTimeout)
 		if err != nil {
-			r.free(in)
+			r.discard(in)
 			return Result{}, err
 		}
 		initDuration = time.Since(began)
@@ -247,25 +258,25 @@ func (r *Runner) run(ctx context.Context, fn *Function, inv Invocation, in *inst
 			began = time.Now()
 			in.log.start(inv.RequestID, fn.Version)
 			if a, err = in.begin(ctx, inv.RequestID, fn.Timeout); err != nil {
-				r.free(in)
+				r.discard(in)
 				return Result{}, err
 			}
 			if a != nil {
 				in.log.platform(initReport(time.Since(began), "invoke", a))
 				return r.conclude(in, inv, *a, time.Since(began), 0), nil
 			}
-			timeout -= time.Since(began)
+			spent = time.Since(began)
+			timeout -= spent
 		} else {
 			in.log.start(inv.RequestID, fn.Version)
-			began = time.Now()
 		}
 	} else {
 		in.log.start(inv.RequestID, fn.Version)
 	}
 	for range 3 {
-		a, lost := in.invoke(inv, timeout)
+		a, took, lost := in.invoke(inv, timeout)
 		if !lost {
-			return r.conclude(in, inv, a, time.Since(began), initDuration), nil
+			return r.conclude(in, inv, a, spent+took, initDuration), nil
 		}
 		// It had ended while idle, and we had not noticed. The event was not seen.
 		var err error
@@ -273,20 +284,18 @@ func (r *Runner) run(ctx context.Context, fn *Function, inv Invocation, in *inst
 			return Result{}, err
 		}
 		began = time.Now()
-		a2, err := in.begin(ctx, inv.RequestID, r.limits.InitTimeout)
+		failedInit, err := in.begin(ctx, inv.RequestID, r.limits.InitTimeout)
 		if err != nil {
-			r.free(in)
+			r.discard(in)
 			return Result{}, err
 		}
 		initDuration = time.Since(began)
 		in.log.start(inv.RequestID, fn.Version)
-		if a2 != nil {
-			return r.conclude(in, inv, *a2, initDuration, 0), nil
+		if failedInit != nil {
+			return r.conclude(in, inv, *failedInit, initDuration, 0), nil
 		}
-		began = time.Now()
 	}
-	a := in.death(inv.RequestID)
-	return r.conclude(in, inv, a, time.Since(began), initDuration), nil
+	return r.conclude(in, inv, in.death(inv.RequestID), 0, initDuration), nil
 }
 
 func initReport(d time.Duration, phase string, a *answer) string {
@@ -396,6 +405,7 @@ func (r *Runner) Close(ctx context.Context) error {
 		}
 	}
 	<-drained
+	r.delivering.Wait() // the last lines of logs
 	return err
 }
 

@@ -116,7 +116,7 @@ func (in *instance) next(w http.ResponseWriter, r *http.Request) {
 
 // response takes the answer of an invocation.
 func (in *instance) response(w http.ResponseWriter, r *http.Request, id string) {
-	e := in.current(id)
+	e := in.claim(id)
 	if e == nil {
 		errInvalidRequestID.write(w)
 		return
@@ -160,7 +160,7 @@ func (in *instance) response(w http.ResponseWriter, r *http.Request, id string) 
 
 // failure takes the error that an invocation ended with.
 func (in *instance) failure(w http.ResponseWriter, r *http.Request, id string) {
-	e := in.current(id)
+	e := in.claim(id)
 	if e == nil {
 		errInvalidRequestID.write(w)
 		return
@@ -178,15 +178,16 @@ func (in *instance) failure(w http.ResponseWriter, r *http.Request, id string) {
 
 // initError takes the error that initialisation ended with.
 func (in *instance) initError(w http.ResponseWriter, r *http.Request) {
-	a, err := errorAnswer(r, in.limits.ResponseBytes)
-	if err != nil {
-		errTruncated.write(w)
-		return
-	}
-	if !in.initFailed(a) {
+	if !in.initialising() {
 		errState.write(w)
 		return
 	}
+	a, err := errorAnswer(r, in.limits.ResponseBytes)
+	if err != nil {
+		a = failed("Runtime.Unknown", "Unknown application error occurred")
+	}
+	a.end = endedError
+	in.initFailure <- a
 	accepted(w)
 }
 

@@ -29,7 +29,7 @@ var clients embed.FS
 type launch struct {
 	argv   []string
 	env    []string // beside that of every function
-	expose []string // directories of the machine that it must be able to read and execute
+	expose []string // files and directories of the machine that it must be able to read and execute
 	name   string   // for AWS_EXECUTION_ENV
 }
 
@@ -40,6 +40,10 @@ type places struct{ taskRoot, runtimeDir, optDir string }
 // asked for its version by starting it once, as rheo's own user.
 type runtimeFinder struct {
 	config Runtimes
+	// reach is an error where functions' users cannot pass through to a file; nil: they can.
+	reach func(path string) error
+
+	asking sync.Mutex // held while interpreters are asked: one at a time, and seldom; taken before mu
 
 	mu    sync.Mutex
 	found map[string]foundRuntime // by runtime name
@@ -63,7 +67,7 @@ const (
 type interpreter struct {
 	path    string   // of the executable, with no links
 	version string   // such as "20.20.2"
-	dirs    []string // that hold it
+	paths   []string // files and directories that it needs; some may not exist
 	client  string   // the public runtime client's entry, or directory of jars; empty: ours
 }
 
@@ -104,10 +108,13 @@ func (f *runtimeFinder) find(ctx context.Context, fn *Function, at places) (*lau
 }
 
 func (f *runtimeFinder) lookup(ctx context.Context, name string, find func(context.Context) (interpreter, error)) (interpreter, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock() // held while asking: one at a time, and seldom
-	if found, ok := f.found[name]; ok && time.Now().Before(found.until) {
-		return found.interpreter, found.err
+	if known, ok := f.known(name); ok {
+		return known.interpreter, known.err
+	}
+	f.asking.Lock()
+	defer f.asking.Unlock()
+	if known, ok := f.known(name); ok { // another asked meanwhile
+		return known.interpreter, known.err
 	}
 	i, err := find(ctx)
 	if ctx.Err() != nil {
@@ -117,11 +124,20 @@ func (f *runtimeFinder) lookup(ctx context.Context, name string, find func(conte
 	if err != nil {
 		until = time.Now().Add(missingFor)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if len(f.found) > 100 {
 		clear(f.found) // names come from users
 	}
 	f.found[name] = foundRuntime{i, err, until}
 	return i, err
+}
+
+func (f *runtimeFinder) known(name string) (foundRuntime, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found, ok := f.found[name]
+	return found, ok && time.Now().Before(found.until)
 }
 
 // candidates are the executables of the given names, in the configured directories
@@ -153,6 +169,13 @@ func (f *runtimeFinder) candidates(names ...string) []string {
 		}
 	}
 	return found
+}
+
+func (f *runtimeFinder) reaches(path string) error {
+	if f.reach == nil {
+		return nil
+	}
+	return f.reach(path)
 }
 
 // ask starts an executable and returns what it writes.
@@ -205,15 +228,20 @@ func (f *runtimeFinder) node(ctx context.Context, name, version string) (interpr
 			others.add(path, "Node.js "+got, err)
 			continue
 		}
-		i := interpreter{path: real, version: got, dirs: []string{prefixOf(real)}}
-		i.client = firstFile(
-			joinIf(f.config.NodeClient, "bin/index.mjs"),
-			filepath.Join(prefixOf(real), "lib/node_modules/aws-lambda-ric/bin/index.mjs"))
-		if f.config.NodeClient != "" {
-			if i.client == "" {
+		if err := f.reaches(real); err != nil {
+			others.add(path, "", err)
+			continue
+		}
+		i := interpreter{path: real, version: got, paths: []string{real}}
+		modules := filepath.Join(filepath.Dir(filepath.Dir(real)), "lib/node_modules")
+		switch i.client = firstFile(joinIf(f.config.NodeClient, "bin/index.mjs"), filepath.Join(modules, "aws-lambda-ric/bin/index.mjs")); {
+		case f.config.NodeClient == "" && i.client != "":
+			i.paths = append(i.paths, modules)
+		case f.config.NodeClient != "":
+			if !strings.HasPrefix(i.client, f.config.NodeClient) {
 				return interpreter{}, &RuntimeError{name, "no aws-lambda-ric is in " + f.config.NodeClient, "Install it there (npm install aws-lambda-ric), or leave it out of the configuration to use rheo's own client."}
 			}
-			i.dirs = append(i.dirs, f.config.NodeClient)
+			i.paths = append(i.paths, f.config.NodeClient)
 		}
 		return i, nil
 	}
@@ -222,7 +250,7 @@ func (f *runtimeFinder) node(ctx context.Context, name, version string) (interpr
 }
 
 func nodeLaunch(fn *Function, node interpreter, at places) *launch {
-	l := &launch{expose: node.dirs, name: "AWS_Lambda_" + fn.Runtime}
+	l := &launch{expose: node.paths, name: "AWS_Lambda_" + fn.Runtime}
 	l.argv = []string{node.path}
 	// As Lambda does: what is left of the memory when the runtime itself is deducted.
 	l.argv = append(l.argv, fmt.Sprintf("--max-old-space-size=%d", max(fn.MemoryMiB*9/10, 64)), fmt.Sprintf("--max-semi-space-size=%d", max(fn.MemoryMiB/20, 1)))
@@ -241,12 +269,14 @@ func (f *runtimeFinder) python(ctx context.Context, name, version string) (inter
 	if !regexp.MustCompile(`^3\.\d+$`).MatchString(version) {
 		return interpreter{}, &RuntimeError{name, "there is no such runtime", "Names are like python3.12."}
 	}
-	const say = `import sys, importlib.util as u; print(sys.executable, sys.version.split()[0], sys.base_prefix, sys.prefix, bool(u.find_spec("awslambdaric")), sep="\n")`
+	// Where it is, of which version, whether it has AWS's client, and where its library is.
+	const say = `import sys, sysconfig, importlib.util as u
+print(sys.executable, sys.version.split()[0], bool(u.find_spec("awslambdaric")), sys.prefix, sys.base_prefix, *sorted(set(sysconfig.get_paths()[n] for n in ("stdlib", "platstdlib", "purelib", "platlib"))), sep="\n")`
 	var others tried
 	for _, path := range f.candidates("python"+version, "python3", "python") {
 		out, err := ask(ctx, path, "-c", say)
 		said := strings.Split(strings.TrimSpace(out), "\n")
-		if err == nil && len(said) != 5 {
+		if err == nil && len(said) < 6 {
 			err = fmt.Errorf("%s does not say its version", path)
 		}
 		if err != nil {
@@ -258,16 +288,26 @@ func (f *runtimeFinder) python(ctx context.Context, name, version string) (inter
 			others.add(path, "Python "+got, nil)
 			continue
 		}
-		i := interpreter{path: executable, version: got, dirs: []string{said[2], said[3]}}
-		// /usr as a prefix is there anyway.
+		if err := f.reaches(executable); err != nil {
+			others.add(path, "", err)
+			continue
+		}
+		i := interpreter{path: executable, version: got, paths: append([]string{executable}, said[5:]...)}
+		for _, prefix := range said[3:5] {
+			i.paths = append(i.paths, filepath.Join(prefix, "pyvenv.cfg"))
+			libraries, _ := filepath.Glob(filepath.Join(prefix, "lib/libpython*"))
+			i.paths = append(i.paths, libraries...)
+			// Of a virtual environment the library is its own, and that which it is made of.
+			i.paths = append(i.paths, filepath.Join(prefix, "lib/python"+version))
+		}
 		switch {
 		case f.config.PythonClient != "":
 			if firstFile(filepath.Join(f.config.PythonClient, "awslambdaric/__init__.py")) == "" {
 				return interpreter{}, &RuntimeError{name, "no awslambdaric is in " + f.config.PythonClient, "Install it there (pip install --target), or leave it out of the configuration to use rheo's own client."}
 			}
 			i.client = f.config.PythonClient
-			i.dirs = append(i.dirs, f.config.PythonClient)
-		case said[4] == "True":
+			i.paths = append(i.paths, f.config.PythonClient)
+		case said[2] == "True":
 			i.client = "-"
 		}
 		return i, nil
@@ -277,7 +317,7 @@ func (f *runtimeFinder) python(ctx context.Context, name, version string) (inter
 }
 
 func pythonLaunch(fn *Function, python interpreter, at places) *launch {
-	l := &launch{expose: python.dirs, name: "AWS_Lambda_" + fn.Runtime}
+	l := &launch{expose: python.paths, name: "AWS_Lambda_" + fn.Runtime}
 	l.env = []string{"PYTHONPATH=" + at.runtimeDir, "PYTHONDONTWRITEBYTECODE=1"}
 	switch python.client {
 	case "":
@@ -320,11 +360,15 @@ func (f *runtimeFinder) java(ctx context.Context, name, version string) (interpr
 			others.add(path, "Java "+got, err)
 			continue
 		}
-		i := interpreter{path: filepath.Join(home, "bin/java"), version: got, dirs: []string{home}}
+		if err := f.reaches(home); err != nil {
+			others.add(path, "", err)
+			continue
+		}
+		i := interpreter{path: filepath.Join(home, "bin/java"), version: got, paths: []string{home}}
 		for _, dir := range append([]string{f.config.JavaClient}, f.config.Dirs...) {
 			if jars, _ := filepath.Glob(filepath.Join(dir, "aws-lambda-java-runtime-interface-client-*.jar")); dir != "" && len(jars) > 0 {
 				i.client = dir
-				i.dirs = append(i.dirs, dir)
+				i.paths = append(i.paths, dir)
 				return i, nil
 			}
 		}
@@ -336,7 +380,7 @@ func (f *runtimeFinder) java(ctx context.Context, name, version string) (interpr
 }
 
 func javaLaunch(fn *Function, java interpreter, at places) *launch {
-	l := &launch{expose: java.dirs, name: "AWS_Lambda_" + fn.Runtime}
+	l := &launch{expose: java.paths, name: "AWS_Lambda_" + fn.Runtime}
 	l.argv = []string{java.path,
 		fmt.Sprintf("-XX:MaxHeapSize=%dk", fn.MemoryMiB*1024*7/10),
 		"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.net.preferIPv4Stack=true",
@@ -353,16 +397,6 @@ func property(out, name string) string {
 		}
 	}
 	return ""
-}
-
-// prefixOf is the directory that an executable is installed in: that above its bin,
-// or its own. Never the root: a whole machine is not to be exposed for one file.
-func prefixOf(executable string) string {
-	dir := filepath.Dir(executable)
-	if up := filepath.Dir(dir); filepath.Base(dir) == "bin" && up != "/" {
-		return up
-	}
-	return dir
 }
 
 func joinIf(dir, name string) string {

@@ -50,12 +50,15 @@ const (
 )
 
 // filterSyscalls puts the filter on this thread, for good. no_new_privs must be set.
-func filterSyscalls() error {
+// Sockets of this machine (AF_UNIX) are refused where nothing else keeps a function from
+// those that it can name: a container engine's leads to everything. Pairs of sockets,
+// which programs talk to their children by, are another call.
+func filterSyscalls(unixSockets bool) error {
 	arch, ok := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
 	if !ok {
 		return errors.New("there is no filter for " + runtime.GOARCH)
 	}
-	raw, err := bpf.Assemble(syscallFilter(arch))
+	raw, err := bpf.Assemble(syscallFilter(arch, unixSockets))
 	if err != nil {
 		return err
 	}
@@ -69,7 +72,7 @@ func filterSyscalls() error {
 
 // syscallFilter is the program. It jumps forward only, and by little, so each test
 // is followed at once by what it decides.
-func syscallFilter(arch uint32) []bpf.Instruction {
+func syscallFilter(arch uint32, unixSockets bool) []bpf.Instruction {
 	load := func(off uint32) bpf.Instruction { return bpf.LoadAbsolute{Off: off, Size: 4} }
 	is := func(v uint32, skip uint8) bpf.Instruction {
 		return bpf.JumpIf{Cond: bpf.JumpEqual, Val: v, SkipFalse: skip}
@@ -88,12 +91,17 @@ func syscallFilter(arch uint32) []bpf.Instruction {
 	// clone with a flag of a namespace.
 	p = append(p, is(unix.SYS_CLONE, 4),
 		load(offArg0), bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: newNamespaces, SkipFalse: 1}, refuse(unix.EPERM), bpf.RetConstant{Val: returnAllow})
-	// socket: of this machine or the Internet, and no TCP that Landlock does not know.
-	p = append(p, is(unix.SYS_SOCKET, 9), load(offArg0),
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_UNIX, SkipTrue: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET, SkipTrue: 3},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET6, SkipTrue: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_NETLINK, SkipTrue: 1},
+	family := uint32(unix.AF_UNIX)
+	if !unixSockets {
+		family = unix.AF_INET // nothing more
+	}
+	// socket: of this machine or the Internet, of netlink only what tells of addresses
+	// and routes, and no TCP that Landlock does not know.
+	p = append(p, is(unix.SYS_SOCKET, 13), load(offArg0),
+		is(unix.AF_NETLINK, 4), load(offArg2), is(unix.NETLINK_ROUTE, 1), bpf.RetConstant{Val: returnAllow}, refuse(unix.EPROTONOSUPPORT),
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: family, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET6, SkipTrue: 1},
 		refuse(unix.EAFNOSUPPORT),
 		load(offArg2), is(protocolMPTCP, 1), refuse(unix.EPROTONOSUPPORT))
 	return append(p, bpf.RetConstant{Val: returnAllow})

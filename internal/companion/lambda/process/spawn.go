@@ -62,7 +62,7 @@ const userInside = 993
 
 // spawn starts a keeper by the plan, and returns when the runtime runs. What it
 // writes goes to log.
-func spawn(p *plan, log *os.File) (k *kept, err error) {
+func spawn(p *plan, log *os.File) (_ *kept, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
@@ -74,7 +74,7 @@ func spawn(p *plan, log *os.File) (k *kept, err error) {
 	if err != nil {
 		return nil, err
 	}
-	k = &kept{conn: conn.(*net.UnixConn), gone: make(chan struct{})}
+	k := &kept{conn: conn.(*net.UnixConn), gone: make(chan struct{})}
 	k.conn.SetWriteBuffer(2 * messageBytesMax)
 	defer func() {
 		if err != nil {

@@ -83,7 +83,7 @@ func (u *unpacking) entry(f *zip.File) error {
 		return u.mkdir(name)
 	case mode&fs.ModeSymlink != 0:
 		return u.link(f, name)
-	case !mode.IsRegular():
+	case name == "." || !mode.IsRegular():
 		return &CodeError{fmt.Sprintf("%q is neither a file, a directory nor a link", f.Name)}
 	}
 	if err := u.mkdir(path.Dir(name)); err != nil {
