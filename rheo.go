@@ -233,7 +233,7 @@ func (s *Server) start(c Config, memory shares) (err error) {
 	}
 	s.lambda, err = lambda.New(context.Background(), lambda.Config{
 		Log: s.log, Blobs: s.blobs, Runner: runner, Streams: lambdaStreams{calls}, StateBytesMax: memory.functions, MappingBytesMax: memory.mappings,
-		Answers: answers, Transition: c.Transition, Metrics: registry, Logger: c.Logger,
+		Answers: answers, Repair: c.Repair, Transition: c.Transition, Metrics: registry, Logger: c.Logger,
 	})
 	if err != nil {
 		return err

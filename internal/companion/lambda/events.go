@@ -132,7 +132,14 @@ func openEvents(ctx context.Context, s *Service) (*events, error) {
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	var b shardlog.Batch
 	for at := shard.Info().First; at < shard.Info().Next; at = b.Next {
-		if err := shard.Read(ctx, at, 1000, 4<<20, &b); err != nil {
+		err := shard.Read(ctx, at, 1000, 4<<20, &b)
+		var damaged *shardlog.DamagedError
+		if errors.As(err, &damaged) && s.cfg.Repair && damaged.To >= at {
+			s.logger.Error("accepted events are damaged, and given up", "err", err)
+			b.Next = damaged.To + 1
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		for _, r := range b.Records {

@@ -88,10 +88,13 @@ type Config struct {
 	// Concurrency is how many invocations of an account may run at once in a
 	// region; 0 is ConcurrencyDefault.
 	Concurrency int
-	Answers     Memory        // of answers and of zips on their way to a blob; nil: unlimited
-	Transition  time.Duration // how long functions are Pending and updates InProgress
-	Metrics     *metrics.Registry
-	Logger      *slog.Logger // discarded if nil
+	// Repair gives up events that are damaged in the log, and starts; without it
+	// they are an error of New.
+	Repair     bool
+	Answers    Memory        // of answers and of zips on their way to a blob; nil: unlimited
+	Transition time.Duration // how long functions are Pending and updates InProgress
+	Metrics    *metrics.Registry
+	Logger     *slog.Logger // discarded if nil
 }
 
 // Memory is the budget that large values are taken from while an operation has
