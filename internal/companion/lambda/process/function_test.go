@@ -61,8 +61,6 @@ func function(handler string) {
 	case "exit-at-start":
 		fmt.Println("going down")
 		os.Exit(3)
-	case "exit-at-first-start": // the second start is in the place of the first
-		os.Exit(0)
 	case "hang-at-start":
 		select {}
 	case "exit":
@@ -209,8 +207,6 @@ func stream(api string) {
 func fillDisk() (map[string]any, error) {
 	var written int64
 	block := make([]byte, 1<<20)
-	signals := make(chan os.Signal, 1)
-	_ = signals
 	for i := range 100 {
 		f, err := os.Create(filepath.Join(os.TempDir(), strconv.Itoa(i)))
 		if err != nil {

@@ -128,6 +128,7 @@ func (r *Runner) discard(in *instance) {
 		r.free(in) // it has not come to be
 	}
 	<-in.freed
+	in.log.close() // it may have been freed before, in the midst of the invocation
 }
 
 // free ends an instance's claims: it is gone, or has not come to be. Its log ends now,
