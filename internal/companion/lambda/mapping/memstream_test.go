@@ -97,6 +97,12 @@ func (s *memStream) shard(id mapping.ShardID) *memShard {
 	return nil
 }
 
+func (s *memStream) readCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
+}
+
 func (s *memStream) open() (out []mapping.ShardID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
