@@ -338,7 +338,7 @@ func TestPartialFailures(t *testing.T) {
 				if !slices.Equal(failed, test.failed) {
 					t.Errorf("given up %v, want %v", failed, test.failed)
 				}
-				if got := r.checkpoints["shardId-000000000000"].Done; got != seqs[5] {
+				if got := r.checkpoint("shardId-000000000000").Done; got != seqs[5] {
 					t.Errorf("checkpoint %s, want %s", got, seqs[5])
 				}
 			})
@@ -356,7 +356,7 @@ func TestPartialFailureCheckpoint(t *testing.T) {
 		r.start()
 		r.wait(5 * time.Second)
 		r.stop()
-		if got := r.checkpoints["shardId-000000000000"].Done; got != seqs[1] {
+		if got := r.checkpoint("shardId-000000000000").Done; got != seqs[1] {
 			t.Errorf("checkpoint %s, want %s", got, seqs[1])
 		}
 		r.events, r.fn = nil, reporting()
@@ -524,20 +524,20 @@ func TestFilters(t *testing.T) {
 		r.start()
 		r.wait(5 * time.Second)
 		r.wantBatches([]string{`{"type":"buy","n":1}`, `{"type":"buy","n":2}`}, []string{"no JSON either"})
-		if got := r.checkpoints["shardId-000000000000"].Done; got != last {
+		if got := r.checkpoint("shardId-000000000000").Done; got != last {
 			t.Errorf("checkpoint %s, want that of the last record, which was dropped: %s", got, last)
 		}
 		// Records that are dropped while nothing is delivered are passed over too, but not each at once.
-		stores := r.stores
+		stores := r.storeCount()
 		for range 100 {
 			last = r.put("dropped")[0]
 			r.wait(20 * time.Millisecond)
 		}
 		r.wait(3 * time.Second)
-		if got := r.checkpoints["shardId-000000000000"].Done; got != last {
+		if got := r.checkpoint("shardId-000000000000").Done; got != last {
 			t.Errorf("checkpoint %s, want %s", got, last)
 		}
-		if n := r.stores - stores; n > 6 {
+		if n := r.storeCount() - stores; n > 6 {
 			t.Errorf("%d checkpoints in 5 s", n)
 		}
 		r.stop()

@@ -194,6 +194,19 @@ func (r *rig) Invoke(ctx context.Context, arn string, payload []byte) (mapping.R
 	return res, err
 }
 
+// checkpoint is a shard's; the zero one if it has none.
+func (r *rig) checkpoint(id mapping.ShardID) mapping.Checkpoint {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.checkpoints[id]
+}
+
+func (r *rig) storeCount() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stores
+}
+
 // of is a mapping's checkpoints. The caller holds mu.
 func (r *rig) of(id string) map[mapping.ShardID]mapping.Checkpoint {
 	if id == uuid {

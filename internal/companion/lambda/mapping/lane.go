@@ -1,9 +1,6 @@
 package mapping
 
-import (
-	"hash/fnv"
-	"time"
-)
+import "time"
 
 // pending is a record that was read and is not done.
 type pending struct {
@@ -130,9 +127,11 @@ func laneOf(key string, n int) int {
 	if n == 1 {
 		return 0
 	}
-	h := fnv.New32a()
-	h.Write([]byte(key))
-	return int(h.Sum32() % uint32(n))
+	h := uint32(2166136261) // FNV-1a
+	for i := range len(key) {
+		h = (h ^ uint32(key[i])) * 16777619
+	}
+	return int(h % uint32(n))
 }
 
 // less compares sequence numbers of a shard; the empty one is before all.

@@ -149,9 +149,11 @@ func (m *Mapping) load() (stream Stream, known map[ShardID]Checkpoint, err error
 // see takes note of what the stream looks like.
 func (l *lineage) see(stream *Stream) {
 	l.m.retention.Store(int64(stream.Retention))
-	l.shards, l.listed = stream.Shards, map[ShardID]bool{}
+	l.shards, l.listed = nil, map[ShardID]bool{}
 	for _, s := range stream.Shards {
-		l.listed[s.ID] = true
+		if !l.listed[s.ID] { // a list of many pages may name one twice
+			l.listed[s.ID], l.shards = true, append(l.shards, s)
+		}
 	}
 }
 

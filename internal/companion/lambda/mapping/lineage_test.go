@@ -143,8 +143,8 @@ func TestShardsExpire(t *testing.T) {
 		r.wait(5 * time.Second)
 		r.stream.expire("shardId-000000000000")
 		r.wait(2 * time.Minute)
-		if _, ok := r.checkpoints["shardId-000000000000"]; ok || len(r.checkpoints) != 2 {
-			t.Errorf("checkpoints are %v", r.checkpoints)
+		if all, _ := r.Load(t.Context(), uuid); len(all) != 2 || r.checkpoint("shardId-000000000000").Shard != "" {
+			t.Errorf("checkpoints are %v", all)
 		}
 		child := slices.IndexFunc(r.stream.shards, func(s *memShard) bool { return len(s.records) > 0 })
 		id := r.stream.shards[child].ID
@@ -347,16 +347,16 @@ func TestPollsOnceASecond(t *testing.T) {
 		r := newRig(t, 1)
 		r.start()
 		r.wait(100 * time.Second)
-		if n := r.stream.reads; n < 99 || n > 102 {
+		if n := r.stream.readCount(); n < 99 || n > 102 {
 			t.Errorf("%d reads in 100 s", n)
 		}
 		for range 50_000 {
 			r.put("")
 		}
-		reads := r.stream.reads
+		reads := r.stream.readCount()
 		r.wait(3 * time.Second)
-		if n := len(r.batches()); n == 0 || r.stream.reads-reads > 15 {
-			t.Errorf("%d batches, %d reads in 3 s", n, r.stream.reads-reads)
+		if n, more := len(r.batches()), r.stream.readCount()-reads; n == 0 || more > 15 {
+			t.Errorf("%d batches, %d reads in 3 s", n, more)
 		}
 		r.stop()
 		total := 0

@@ -23,6 +23,7 @@ type memStream struct {
 	retention time.Duration
 	shards    []*memShard
 	next      int // sequence numbers given out
+	made      int // shards
 	gone      bool
 	changed   chan struct{} // closed when a shard changed
 	limited   bool          // five reads a second and shard
@@ -51,7 +52,8 @@ func newMemStream(shards int) *memStream {
 
 // add makes a shard. The caller holds mu, or is alone.
 func (s *memStream) add(from, to uint64, parents ...mapping.ShardID) *memShard {
-	id := mapping.ShardID(fmt.Sprintf("shardId-%012d", len(s.shards)))
+	id := mapping.ShardID(fmt.Sprintf("shardId-%012d", s.made))
+	s.made++
 	sh := &memShard{Shard: mapping.Shard{ID: id, Parents: parents}, from: from, to: to}
 	s.shards = append(s.shards, sh)
 	return sh
@@ -93,6 +95,12 @@ func (s *memStream) shard(id mapping.ShardID) *memShard {
 		}
 	}
 	return nil
+}
+
+func (s *memStream) readCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
 }
 
 func (s *memStream) open() (out []mapping.ShardID) {

@@ -61,7 +61,7 @@ func TestFactorChanges(t *testing.T) {
 		r.wait(time.Minute)
 		r.stop()
 		done := r.byKey()
-		if c := r.checkpoints["shardId-000000000000"]; len(c.Lanes) != 10 {
+		if c := r.checkpoint("shardId-000000000000"); len(c.Lanes) != 10 {
 			t.Fatalf("checkpoint %+v, want one with lanes", c)
 		}
 		r.events, blocked = nil, ""
@@ -221,7 +221,7 @@ func TestStoreFails(t *testing.T) {
 			r.wait(time.Minute)
 			r.stop()
 			r.wantBatches(one("a"), one("b"), one("c"), one("d"), one("e"), one("f"), one("g"), one("h"))
-			if c := r.checkpoints["shardId-000000000000"]; c.Done != seqs[7] {
+			if c := r.checkpoint("shardId-000000000000"); c.Done != seqs[7] {
 				t.Errorf("checkpoint %+v", c)
 			}
 		})

@@ -206,7 +206,7 @@ func TestWindowStateTooLarge(t *testing.T) {
 		r.put(one("abc")...)
 		r.start()
 		r.wait(1500 * time.Millisecond)
-		if c := r.checkpoints["shardId-000000000000"]; c.Done != "" {
+		if c := r.checkpoint("shardId-000000000000"); c.Done != "" {
 			t.Errorf("checkpoint %.100v before the window was ended", c)
 		}
 		r.wait(time.Minute)
