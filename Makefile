@@ -59,6 +59,7 @@ nightly: test
 	CLOUDWATCH_ROUNDS=300 $(GO) test -run 'Model|PowerCuts' -timeout 4h ./internal/companion/cloudwatch
 	S3_ROUNDS=300 $(GO) test -run 'PowerCuts' -timeout 4h ./internal/companion/s3
 	LOGS_ROUNDS=300 $(GO) test -run 'Model|PowerCuts' -timeout 4h ./internal/companion/logs
+	LAMBDA_ROUNDS=200 $(GO) test -run PowerCuts -timeout 4h ./internal/companion/lambda
 	$(GO) test -race ./...
 	$(MAKE) fuzz
 	$(MAKE) crash CYCLES=500

@@ -5,9 +5,17 @@ import "fmt"
 // How the memory budget (Config.MemoryBytes) is spent. The resident set of the
 // process stays below it plus a tenth:
 //
-//	budget = 1 GiB      log 256   requests 268   answers 268   tables 56   metrics 16   logs 8   objects 54   the rest 96
-//	budget = 256 MiB    log  64   requests  58   answers  58   tables 14   metrics  4   logs 2   objects  6   the rest 48
-//	budget = 160 MiB    log  41   requests  32   answers  32   tables  9   metrics  2   logs 1   objects 0.5  the rest 42
+//	budget              1 GiB   256 MiB   160 MiB
+//	log                   256        64        41
+//	requests              223        53        32
+//	answers               223        53        32
+//	DynamoDB's tables      56        14         9
+//	CloudWatch's metrics   16         4         2
+//	logs                    8         2         1
+//	S3's objects           54         6         0.5
+//	functions              18         2         0.2
+//	mappings               72         8         0
+//	the rest               96        48        42
 //
 // The log's share holds records on their way to segments. Requests and answers
 // have shares of their own, so that readers who are slow to take their answers do
@@ -15,6 +23,10 @@ import "fmt"
 // the metrics CloudWatch's, of which the names are, and the data of an hour or less;
 // the logs those of CloudWatch Logs, of which the names and indexes are; the objects S3's,
 // of which the keys and headers are: some 3,000 a MiB.
+// The functions are Lambda's configurations, and the checkpoints of its event source
+// mappings as much again; the mappings what these have read and functions have
+// not taken yet. They cannot do with less than 32 MiB: what their share lacks comes
+// out of the rest, and only where there is a mapping.
 // The rest is for what is not counted: the program itself,
 // its indexes, connections, and garbage that the collector has not got round to.
 const (
@@ -37,16 +49,20 @@ const (
 )
 
 // shares of a memory budget.
-type shares struct{ log, requests, answers, tables, metrics, logs, objects int64 }
+type shares struct {
+	log, requests, answers, tables, metrics, logs, objects, functions, mappings int64
+}
 
 func shareMemory(budget int64) (s shares, err error) {
 	if budget < MemoryBytesMin {
 		return s, fmt.Errorf("a memory budget of %d bytes is too small: records of 10 MiB need at least %d MiB", budget, MemoryBytesMin>>20)
 	}
 	s.log = max(budget/4, logMemoryMin)
-	s.tables, s.metrics, s.logs = budget/16-budget/128, budget/64, budget/128
-	s.objects = objectMemoryMin + (budget-MemoryBytesMin)/16
-	s.requests = (budget - s.log - s.tables - s.metrics - s.logs - s.objects - restBytes - budget/16) / 2
+	above := budget - MemoryBytesMin
+	s.tables, s.metrics, s.logs = budget/16-budget/128-256<<10, budget/64, budget/128
+	s.objects = objectMemoryMin + above/16
+	s.functions, s.mappings = 256<<10+above/48, above/12
+	s.requests = (budget - s.log - s.tables - s.metrics - s.logs - s.objects - s.functions - s.mappings - restBytes - budget/16) / 2
 	s.answers = s.requests
 	return s, nil
 }

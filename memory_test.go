@@ -10,7 +10,7 @@ func TestShareMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		counted, limit := s.log+s.requests+s.answers+s.tables+s.metrics+s.logs+s.objects, HeapLimit(budget)
+		counted, limit := s.log+s.requests+s.answers+s.tables+s.metrics+s.logs+s.objects+s.functions+s.mappings, HeapLimit(budget)
 		if counted > limit-limit/10 {
 			t.Errorf("budget %d: %d bytes are counted below a limit of %d", budget, counted, limit)
 		}

@@ -15,7 +15,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +27,7 @@ import (
 	cloudwatchapi "github.com/rheostream/rheo/internal/api/cloudwatch"
 	dynamodbapi "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/api/kinesis"
+	lambdaapi "github.com/rheostream/rheo/internal/api/lambda"
 	logsapi "github.com/rheostream/rheo/internal/api/logs"
 	stsapi "github.com/rheostream/rheo/internal/api/sts"
 	"github.com/rheostream/rheo/internal/auth"
@@ -33,6 +36,7 @@ import (
 	"github.com/rheostream/rheo/internal/catalog"
 	"github.com/rheostream/rheo/internal/companion/cloudwatch"
 	"github.com/rheostream/rheo/internal/companion/dynamodb"
+	"github.com/rheostream/rheo/internal/companion/lambda"
 	"github.com/rheostream/rheo/internal/companion/logs"
 	"github.com/rheostream/rheo/internal/companion/s3"
 	"github.com/rheostream/rheo/internal/companion/sts"
@@ -92,6 +96,13 @@ type Config struct {
 	Streams       []InitialStream
 	Region        string // of Streams; empty is us-east-1
 
+	// Lambda is where functions run: empty, nowhere (they can be made, not invoked); "local", as processes
+	// of this machine; or the URL of another Lambda endpoint, whose calls LambdaKey signs (ID:SECRET or
+	// ID:SECRET:TOKEN).
+	Lambda    string
+	LambdaKey string
+	LambdaDir string // of unpacked code and running functions; empty: one in the system's directory for temporary files
+
 	MemoryBytes  int64 // 0 is 1 GiB; at least [MemoryBytesMin]
 	JournalFiles int   // 0 is 8
 	Repair       bool
@@ -116,6 +127,8 @@ type Server struct {
 	logs       *logs.Service
 	s3         *s3.Service
 	volume     func() (free, total int64, err error)
+	lambda     *lambda.Service
+	local      *localFunctions // nil: functions do not run here
 	handler    *wire.Handler
 	servers    []*wire.Server
 	authority  *wire.Authority
@@ -180,6 +193,9 @@ func (c *Config) check() error {
 			return err
 		}
 	}
+	if err := c.checkLambda(); err != nil {
+		return err
+	}
 	for _, s := range c.Streams {
 		if err := s.check(); err != nil {
 			return err
@@ -232,19 +248,32 @@ func (s *Server) start(c Config, memory shares) (err error) {
 	if err != nil {
 		return err
 	}
+	session := functionKeys(c.Keys)
+	runner, err := s.functions(c)
+	if err != nil {
+		return err
+	}
+	s.lambda, err = lambda.New(context.Background(), lambda.Config{
+		Log: s.log, Blobs: s.blobs, Runner: runner, Streams: lambdaStreams{calls}, StateBytesMax: memory.functions, MappingBytesMax: memory.mappings,
+		Answers: answers, Repair: c.Repair, Transition: c.Transition, Metrics: registry, Logger: c.Logger,
+	})
+	if err != nil {
+		return err
+	}
 	calls.Register(kinesis.Service, call.Kinesis, s.streams)
 	calls.Register(dynamodbapi.Service, call.DynamoDB, s.dynamodb)
 	calls.Register(cloudwatchapi.Service, call.CloudWatch, s.cloudwatch)
 	calls.Register(logsapi.Service, call.Logs, s.logs)
 	calls.Register(stsapi.Service, call.STS, sts.Service{})
 	calls.Register(s3.API, call.S3, s.s3)
+	calls.Register(lambdaapi.Service, call.Lambda, s.lambda)
 	s.logs.Deliver()
-	verifier, err := auth.New(auth.Config{Keys: c.Keys})
+	verifier, err := auth.New(auth.Config{Keys: append(slices.Clone(c.Keys), session...)})
 	if err != nil {
 		return err
 	}
 	s.handler = wire.NewHandler(wire.HandlerConfig{
-		Services: []*api.Service{kinesis.Service, dynamodbapi.Service, cloudwatchapi.Service, logsapi.Service, stsapi.Service, s3.API}, Auth: verifier, Calls: calls, Metrics: registry,
+		Services: []*api.Service{kinesis.Service, dynamodbapi.Service, cloudwatchapi.Service, logsapi.Service, stsapi.Service, lambdaapi.Service, s3.API}, Auth: verifier, Calls: calls, Metrics: registry,
 		S3:     s3.NewHandler(s3.HandlerConfig{Calls: calls, Memory: requests, Hosts: c.Names}),
 		Memory: requests, Answers: answers,
 		Hosts: c.Names, Origins: c.Origins, MetricsOpen: c.MetricsOpen, Version: Version, Log: c.Logger,
@@ -252,7 +281,26 @@ func (s *Server) start(c Config, memory shares) (err error) {
 	if err := makeStreams(c, calls); err != nil {
 		return err
 	}
-	return s.listen(c)
+	if err := s.listen(c); err != nil {
+		return err
+	}
+	if s.local != nil {
+		if err := s.local.open(s, c, session); err != nil {
+			return err
+		}
+	}
+	s.serve()
+	s.lambda.Start()
+	return nil
+}
+
+// functions chooses what runs functions; nil if they are not run.
+func (s *Server) functions(c Config) (lambda.Runner, error) {
+	if c.Lambda == lambdaLocal {
+		s.local = &localFunctions{}
+		return s.local, nil
+	}
+	return s.remoteFunctions(c)
 }
 
 func (s *Server) openStorage(c Config, memoryBytes int64) (err error) {
@@ -299,6 +347,7 @@ func (s *Server) diskForObjects() s3.Disk {
 	return s3.Disk{Free: free, Reserve: 2 * min(total/20, 1<<30)}
 }
 
+// listen takes the ports; nothing is accepted before serve.
 func (s *Server) listen(c Config) error {
 	sc := wire.ServerConfig{Addr: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Handler: s.handler, Log: c.Logger}
 	if s.authority != nil {
@@ -316,6 +365,10 @@ func (s *Server) listen(c Config) error {
 		}
 		s.servers = append(s.servers, srv)
 	}
+	return nil
+}
+
+func (s *Server) serve() {
 	for _, srv := range s.servers {
 		go func() {
 			if err := srv.Serve(); err != nil {
@@ -323,7 +376,6 @@ func (s *Server) listen(c Config) error {
 			}
 		}()
 	}
-	return nil
 }
 
 // makeStreams makes the configured streams, by the way that any call takes.
@@ -434,6 +486,17 @@ func (s *Server) Addrs() []string {
 	return all
 }
 
+// listening are the addresses of all listeners.
+func (s *Server) listening() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, srv := range s.servers {
+		for _, a := range srv.Addrs() {
+			all = append(all, a.AddrPort())
+		}
+	}
+	return all
+}
+
 // URL is the endpoint for plain HTTP, as it is reached from this machine:
 // "http://127.0.0.1:4566".
 func (s *Server) URL() string {
@@ -488,6 +551,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	listeners.Wait()
 	var errs []error
+	if s.lambda != nil {
+		s.lambda.Close()
+	}
+	if s.local != nil {
+		errs = append(errs, s.local.Close())
+	}
 	if s.logs != nil {
 		s.logs.Close() // before the streams that its filters deliver to
 	}

@@ -21,6 +21,7 @@ type Setting struct {
 	Default string
 	Help    string
 	Bool    bool
+	Secret  bool // its value is not shown
 	// Also are variables of other Kinesis emulators that mean the same.
 	Also []Alias
 
@@ -66,7 +67,7 @@ var settings = []*Setting{
 	{Name: "http1-port", Default: "4567", Help: "port that speaks HTTP/1.1 only, plain and TLS; 0 for any free one, -1 for none",
 		Also: []Alias{{"KINESIS_MOCK_TLS_PORT", nil}},
 		set:  func(c *Config, v string) error { return parseInt(v, -1, 65535, &c.HTTP1Port) }},
-	{Name: "keys", Help: "access keys, ID:SECRET or ID:SECRET:ACCOUNT, separated by commas; none: any credentials are taken",
+	{Name: "keys", Secret: true, Help: "access keys, ID:SECRET or ID:SECRET:ACCOUNT, separated by commas; none: any credentials are taken",
 		set: func(c *Config, v string) error { return parseKeys(v, c) }},
 	{Name: "keys-file", Help: "file with one access key a line, as in keys",
 		set: readKeysFile, warn: warnOfReaders},
@@ -93,6 +94,18 @@ var settings = []*Setting{
 	{Name: "on-demand-limit", Default: "50", Help: "on-demand streams per account and region",
 		Also: []Alias{{"KINESIS_ON_DEMAND_STREAM_COUNT_LIMIT", quota}, {"ON_DEMAND_STREAM_COUNT_LIMIT", quota}},
 		set:  func(c *Config, v string) error { return parseInt(v, 1, quotaMax, &c.OnDemandLimit) }},
+	{Name: "lambda", Help: "where functions run: local (processes of this machine), or the URL of another Lambda endpoint; none: they can be made, not invoked",
+		set: func(c *Config, v string) error { c.Lambda = v; _, err := c.lambdaEndpoint(); return err }},
+	{Name: "lambda-key", Secret: true, Help: "access key that signs calls of that endpoint, ID:SECRET or ID:SECRET:TOKEN",
+		set: func(c *Config, v string) error {
+			if c.LambdaKey = v; v == "" {
+				return nil
+			}
+			_, _, _, err := parseLambdaKey(v)
+			return err
+		}},
+	{Name: "lambda-dir", Help: "directory of unpacked code and running functions, with --lambda=local; none: one for temporary files. Users that functions run as must be able to pass through to it",
+		set: func(c *Config, v string) error { c.LambdaDir = v; return nil }},
 	{Name: "memory", Default: "1GiB", Help: "budget for requests, answers and unflushed records together, at least 160MiB; the process stays within a tenth more",
 		set: func(c *Config, v string) error { return parseBytes(v, MemoryBytesMin, 1<<42, &c.MemoryBytes) }},
 	{Name: "object-quota", Default: "none", Help: "bytes that the S3 objects of an account may take, like 100GiB; none for as many as the disk has",
@@ -153,7 +166,7 @@ func Load(flags map[string]string, env func(string) (string, bool), file string)
 		if s.warn != nil {
 			v.Warning = s.warn(v.Value)
 		}
-		if s.Name == "keys" && v.Value != "" {
+		if s.Secret && v.Value != "" {
 			v.Value = "(hidden)"
 		}
 		values = append(values, v)

@@ -15,9 +15,14 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rheostream/rheo"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	rheo.Become() // what keeps a function in, if this process was started as that
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
 
 // run is main with its surroundings given; it returns the exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {

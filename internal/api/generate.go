@@ -8,3 +8,4 @@ package api
 //go:generate go run ./gen -package cloudwatch models/cloudwatch/2010-08-01/service-2.json
 //go:generate go run ./gen -package sts models/sts/2011-06-15/service-2.json
 //go:generate go run ./gen -package logs models/logs/2014-03-28/service-2.json
+//go:generate go run ./gen -package lambda models/lambda/2015-03-31/service-2.json

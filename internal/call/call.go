@@ -72,7 +72,7 @@ type operation struct {
 	stream  streamField
 	metrics *metrics.Operation
 	// throttled is the code of AWS's error for too many calls: LimitExceededException
-	// if the model has it for the operation.
+	// or TooManyRequestsException if the model has it for the operation.
 	throttled string
 }
 
@@ -112,8 +112,10 @@ func (c *Calls) Register(service *api.Service, rows []Row, impl any) {
 		}
 		o := &operation{row: row, impl: impl, stream: findStreamField(op),
 			metrics: c.Metrics.Operation(service.Name, op.Name), throttled: "ThrottlingException"}
-		if op.ErrorShape("LimitExceededException") != nil {
-			o.throttled = "LimitExceededException"
+		for _, code := range [...]string{"LimitExceededException", "TooManyRequestsException"} {
+			if op.ErrorShape(code) != nil {
+				o.throttled = code
+			}
 		}
 		c.ops[op] = o
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/rheostream/rheo/internal/api/cloudwatch"
 	"github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/api/kinesis"
+	"github.com/rheostream/rheo/internal/api/lambda"
 	"github.com/rheostream/rheo/internal/api/logs"
 	"github.com/rheostream/rheo/internal/api/sts"
 )
@@ -275,9 +276,9 @@ func TestDynamoDBRows(t *testing.T) {
 	}
 }
 
-// TestSubsetRows: what the rows of CloudWatch, CloudWatch Logs and STS name is in the models.
+// TestSubsetRows: what the rows of CloudWatch, CloudWatch Logs, STS and Lambda name is in the models.
 func TestSubsetRows(t *testing.T) {
-	for service, rows := range map[*api.Service][]Row{cloudwatch.Service: CloudWatch, logs.Service: Logs, sts.Service: STS} {
+	for service, rows := range map[*api.Service][]Row{cloudwatch.Service: CloudWatch, logs.Service: Logs, sts.Service: STS, lambda.Service: Lambda} {
 		for _, row := range rows {
 			op := service.Op(row.Op)
 			if op == nil {

@@ -14,7 +14,8 @@ type Row struct {
 	// Limits on shards and records are the service's own.
 	PerAccount, PerStream float64
 	// BodyBytesMax is the largest body of a request, as it is sent, where AWS has a
-	// limit for the operation; 0 is that of wire.
+	// limit for the operation; 0 is that of wire. Only where the path names the
+	// operation can it be larger than that.
 	BodyBytesMax int64
 	Event        Event
 }
@@ -24,19 +25,22 @@ type Row struct {
 type Resource uint8
 
 const (
-	Everything    Resource = iota // "*": the operation is on no particular thing
-	OnStream                      // StreamName or StreamARN
-	OnConsumer                    // ConsumerARN, or StreamARN with ConsumerName
-	OnResourceARN                 // ResourceARN: a stream or a consumer
-	OnIterator                    // the stream that is sealed in ShardIterator, and StreamARN
-	OnChannel                     // ChannelARN or ChannelName
-	OnQueue                       // QueueARN or QueueName
-	OnTable                       // TableName, which may be an ARN
-	OnTables                      // the tables of RequestItems or TransactItems
-	OnBucket                      // Bucket
-	OnObject                      // Bucket and Key
-	OnObjects                     // Bucket and each of Keys
-	OnLogGroup                    // LogGroupName, or LogGroupIdentifier, which may be an ARN
+	Everything       Resource = iota // "*": the operation is on no particular thing
+	OnStream                         // StreamName or StreamARN
+	OnConsumer                       // ConsumerARN, or StreamARN with ConsumerName
+	OnResourceARN                    // ResourceARN: a stream or a consumer
+	OnIterator                       // the stream that is sealed in ShardIterator, and StreamARN
+	OnChannel                        // ChannelARN or ChannelName
+	OnQueue                          // QueueARN or QueueName
+	OnTable                          // TableName, which may be an ARN
+	OnTables                         // the tables of RequestItems or TransactItems
+	OnBucket                         // Bucket
+	OnObject                         // Bucket and Key
+	OnObjects                        // Bucket and each of Keys
+	OnLogGroup                       // LogGroupName, or LogGroupIdentifier, which may be an ARN
+	OnFunction                       // FunctionName, which may be an ARN, and Qualifier
+	OnMapping                        // the event source mapping UUID
+	OnLambdaResource                 // Resource: the ARN of a function or a mapping
 )
 
 // A Dependent is a further action, needed if the member With of the input is there.

@@ -59,13 +59,17 @@ import (
 	"github.com/rheostream/rheo/internal/statelog"
 )
 
-// ShardID is the reserved log shard.
+// ShardID is the reserved log shard of the catalog of all services.
 const ShardID shardlog.ID = "catalog"
 
 // Config of a catalog. Log and Blobs are required.
 type Config struct {
 	Log   shardlog.Log
 	Blobs blob.Store
+	// Shard is the log shard that the commands are in, and the first part of the
+	// names of the snapshots; empty is ShardID. A service that keeps documents
+	// which others must not wait for has a catalog of its own by it.
+	Shard shardlog.ID
 	// SnapshotEvery is how many bytes of commands are logged between
 	// snapshots; 0 means 4 MiB or the size of the last snapshot, whichever is more.
 	SnapshotEvery int64
@@ -77,6 +81,7 @@ type Config struct {
 
 // Catalog is one process's copy of the state. All methods may be called concurrently.
 type Catalog struct {
+	name      string // of the log shard, for errors
 	log       *statelog.Log
 	snapshots *statelog.Snapshots
 	closing   sync.Once
@@ -108,13 +113,17 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	if cfg.SnapshotInterval == 0 {
 		cfg.SnapshotInterval = 5 * time.Minute
 	}
-	c := new(Catalog)
-	log, err := statelog.Open(ctx, statelog.Config{Log: cfg.Log, Shard: ShardID, Machine: applier{c}, Name: "catalog", Snapshot: "snapshot", Mend: mend, Logger: cfg.Logger})
+	if cfg.Shard == "" {
+		cfg.Shard = ShardID
+	}
+	name := string(cfg.Shard)
+	c := &Catalog{name: name}
+	log, err := statelog.Open(ctx, statelog.Config{Log: cfg.Log, Shard: cfg.Shard, Machine: applier{c}, Name: name, Snapshot: "snapshot", Mend: mend, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
 	c.log = log
-	c.snapshots = &statelog.Snapshots{Blobs: cfg.Blobs, Prefix: snapshotPrefix, Name: "catalog", Logger: cfg.Logger,
+	c.snapshots = &statelog.Snapshots{Blobs: cfg.Blobs, Prefix: name + "/snapshot-", Name: name, Logger: cfg.Logger,
 		Current: c.current, Every: cfg.SnapshotEvery, Interval: cfg.SnapshotInterval}
 	c.state = newState()
 	_, newest, wrong, err := c.snapshots.Load(ctx, func(r io.Reader, size int64) error {
@@ -196,7 +205,7 @@ func (c *Catalog) Commit(ctx context.Context, t Txn) error {
 	rand.Read(id[:])
 	data, err := command{id, t}.encode()
 	if err != nil {
-		return fmt.Errorf("catalog: cannot encode command: %w", err)
+		return fmt.Errorf("%s: cannot encode command: %w", c.name, err)
 	}
 	return c.log.Commit(ctx, id, data, true)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -155,6 +156,40 @@ func TestTransactions(t *testing.T) {
 	m.want("a", `{"x":"back"}`)
 	if version("a") <= first {
 		t.Error("a version came again")
+	}
+}
+
+// TestOwnShard: catalogs on log shards of their own keep apart, documents and
+// snapshots, before and after a restart.
+func TestOwnShard(t *testing.T) {
+	log := shardlog.NewMemory()
+	blobs, err := blob.OpenDir(vfs.NewCrash(0), "blobs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(shard shardlog.ID) *Catalog {
+		t.Helper()
+		c, err := Open(t.Context(), Config{Log: log, Blobs: blobs, Shard: shard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for round := range 3 {
+		for i, shard := range []shardlog.ID{"functions", "checkpoints"} {
+			c := open(shard)
+			if doc, _, ok := c.Get("key"); round > 0 && (!ok || string(doc) != fmt.Sprint(10*(round-1)+i)) {
+				t.Errorf("round %d: %s has %s", round, shard, doc)
+			}
+			if err := c.Commit(t.Context(), write("key", 10*round+i)); err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+			infos, err := blobs.List(t.Context(), string(shard)+"/snapshot-", "", 10)
+			if err != nil || len(infos) == 0 || len(infos) > 2 {
+				t.Errorf("round %d: snapshots of %s: %v, %v", round, shard, infos, err)
+			}
+		}
 	}
 }
 

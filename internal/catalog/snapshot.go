@@ -13,7 +13,6 @@ import (
 const (
 	snapshotMagic   = "RHEOCAT"
 	snapshotVersion = 1
-	snapshotPrefix  = "catalog/snapshot-"
 
 	snapshotHead = len(snapshotMagic) + 1 + 8 + 4
 )

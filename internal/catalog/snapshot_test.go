@@ -95,12 +95,12 @@ type snapshot struct {
 // have are the snapshots, oldest first.
 func (m *machine) have() (have []snapshot) {
 	m.t.Helper()
-	infos, err := m.snapshots.Blobs.List(m.t.Context(), snapshotPrefix, "", 1000)
+	infos, err := m.snapshots.Blobs.List(m.t.Context(), "catalog/snapshot-", "", 1000)
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	for _, i := range infos {
-		offset, err := strconv.ParseUint(strings.TrimPrefix(i.Name, snapshotPrefix), 10, 64)
+		offset, err := strconv.ParseUint(strings.TrimPrefix(i.Name, "catalog/snapshot-"), 10, 64)
 		if err != nil {
 			m.t.Fatal(err)
 		}
@@ -266,7 +266,7 @@ func TestNoSnapshotCanBeRead(t *testing.T) {
 		m.flip(files[0])
 		m.flip(files[1])
 		for range 2 {
-			m.refused("the log starts at", "newest readable snapshot", snapshotPrefix, "damaged", "from one backup")
+			m.refused("the log starts at", "newest readable snapshot", "catalog/snapshot-", "damaged", "from one backup")
 		}
 	})
 	t.Run("broken disk", func(t *testing.T) {

@@ -113,8 +113,14 @@ func plainError(e *api.Error) Answer {
 func (x *exchange) send(a Answer) {
 	x.Answers.Take(int64(len(a.Body)))
 	defer x.Answers.Release(int64(len(a.Body)))
+	if a.Status == http.StatusNoContent { // which has no body, not even {}
+		a.Body = nil
+		delete(a.Header, "Content-Type")
+	}
 	h := x.head(a)
-	h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	if a.Status != http.StatusNoContent {
+		h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	}
 	if s := x.route.service; s != nil && s.Name == "dynamodb" { // whose clients tell by it that an answer is whole
 		h["X-Amz-Crc32"] = []string{strconv.FormatUint(uint64(crc32.ChecksumIEEE(a.Body)), 10)}
 	}

@@ -14,7 +14,8 @@ import (
 
 const (
 	// bodyBytesMax is a payload of 10 MiB in base64, and its envelope. A body whose
-	// length is not declared must be shorter.
+	// length is not declared must be shorter. Operations whose row in call says more
+	// may have more.
 	bodyBytesMax = 16 << 20
 	// A body has bodyGrace plus the time that it takes at bodyBytesPerSecond.
 	bodyGrace          = 20 * time.Second
@@ -32,9 +33,28 @@ var (
 		Message: "The request body came too slowly."}
 )
 
+// bodyMax is how large the body may be: that of the operation, if the path has
+// already told which, and it is larger than usual.
+func (x *exchange) bodyMax() int64 {
+	if x.route.op == nil {
+		return bodyBytesMax
+	}
+	return max(bodyBytesMax, x.Calls.BodyBytesMax(x.route.op))
+}
+
 func tooLarge(max int64) *api.Error {
 	return &api.Error{Code: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge,
 		Message: "The request body is larger than " + strconv.FormatInt(max, 10) + " bytes."}
+}
+
+// tooLarge is the answer to a body of more than max bytes, in the words that the
+// service has for it.
+func (x *exchange) tooLarge(max int64) *api.Error {
+	if op := x.route.op; op != nil && op.Service.Name == "lambda" {
+		return &api.Error{Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge,
+			Message: "Request must be smaller than " + strconv.FormatInt(max, 10) + " bytes for the " + op.Name + " operation"}
+	}
+	return tooLarge(max)
 }
 
 // timeBody gives the body its time before anything is decided: net/http reads what
@@ -62,9 +82,9 @@ func (x *exchange) control() *http.ResponseController { return http.NewResponseC
 // only announced holds nothing, or a few sockets that send no body would keep
 // everyone else out. A caller who is too slow or stops half way is let go.
 func (x *exchange) readBody() error {
-	declared := x.r.ContentLength
-	if declared > bodyBytesMax {
-		return errTooLarge
+	declared, most := x.r.ContentLength, x.bodyMax()
+	if declared > most {
+		return x.tooLarge(most)
 	}
 	room := int64(firstBytes)
 	if declared >= 0 {
@@ -81,10 +101,10 @@ func (x *exchange) readBody() error {
 	timed := min(declared, firstBytes) // what timeBody set the deadline for
 	for err == nil && int64(len(*x.body)) != declared {
 		if int64(len(*x.body)) == room { // there is more than was reserved
-			if room == bodyBytesMax {
-				return errTooLarge
+			if room == most {
+				return x.tooLarge(most)
 			}
-			larger := min(4*room, bodyBytesMax)
+			larger := min(4*room, most)
 			if declared >= 0 {
 				larger = min(larger, declared)
 			}
@@ -130,7 +150,7 @@ func (x *exchange) passOver(why error) error {
 	if read == 0 && x.r.Header.Get("Expect") != "" {
 		return why // it waits to hear whether to send at all
 	}
-	for read < bodyBytesMax {
+	for most := x.bodyMax(); read < most; {
 		x.bodyDeadline(read + firstBytes)
 		n, err := io.CopyN(io.Discard, x.r.Body, firstBytes)
 		if read += n; err == io.EOF {

@@ -157,7 +157,7 @@ func (x *exchange) serve() error {
 		return x.Calls.Unknown(op)
 	}
 	if max := x.Calls.BodyBytesMax(op); max > 0 && sent > max {
-		return tooLarge(max)
+		return x.tooLarge(max)
 	}
 	if n := valueBytes(op.Service, *x.body) + formBytes(x.route.codec, *x.body, x.r.URL.RawQuery); n > 0 {
 		if err := x.reserve(n); err != nil {
