@@ -44,6 +44,7 @@ func (x *exchange) identify() {
 	values := [2]string{x.requestID, base64.StdEncoding.EncodeToString(long[:])}
 	h["x-amzn-RequestId"] = values[:1:1]
 	h["x-amz-id-2"] = values[1:]
+	x.hostID = values[1]
 }
 
 // answer sends an output, or pulls it if it is an event stream or a long blob.

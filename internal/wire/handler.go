@@ -97,6 +97,7 @@ type exchange struct {
 	r         *http.Request
 	start     time.Time
 	requestID string
+	hostID    string // the longer id
 	route     route
 	caller    *api.Caller
 

@@ -113,7 +113,7 @@ func (x *exchange) s3Error(e *api.Error) Answer {
 	}
 	element("Resource", x.r.URL.Path)
 	element("RequestId", x.requestID)
-	element("HostId", x.w.Header()["x-amz-id-2"][0])
+	element("HostId", x.hostID)
 	a.Body = append(b, "</Error>"...)
 	return a
 }

@@ -178,8 +178,7 @@ func (in *CompleteMultipartUploadInput) object(u *upload, parts []*object) (*obj
 func (s *Service) join(ctx context.Context, in *CompleteMultipartUploadInput, u *upload, parts []*object, want *object) (*object, func(error), error) {
 	r := &joined{ctx: ctx, s: s, parts: parts}
 	defer r.close()
-	// It takes no quota: the parts, which have taken theirs, go when it comes.
-	body := incoming{prefix: objectPrefix, bucket: in.Bucket, key: in.Key, body: r, length: want.size, max: objectBytesMax}
+	body := incoming{prefix: objectPrefix, bucket: in.Bucket, key: in.Key, body: r, length: want.size, max: objectBytesMax, parts: true}
 	if u.algorithm != noAlgorithm && !u.composite {
 		body.algorithm, body.check = u.algorithm, in.Check
 	}

@@ -47,12 +47,15 @@ const (
 // An incoming is a body on its way to a blob.
 type incoming struct {
 	prefix, bucket, key string // for the blob's name
-	account             string // whose quota it takes; empty: nobody's
+	account             string // whose quota it takes
 	body                io.Reader
 	length              int64 // of body; -1 if it is not known
 	max                 int64 // bytes of body
 	check               Check // what it has to be
 	algorithm           algorithm
+	// parts says that body is parts, which have taken their quota and go when the
+	// object comes, and whose MD5s are known.
+	parts bool
 }
 
 // store writes a body into a new blob, which is durable when it returns but which
@@ -62,7 +65,10 @@ type incoming struct {
 // next start.
 func (s *Service) store(ctx context.Context, in incoming) (o *object, settle func(error), err error) {
 	name := blobName(in.prefix, in.bucket, in.key)
-	w := &intake{s: s, incoming: in, name: name, md5: md5.New()}
+	w := &intake{s: s, incoming: in, name: name}
+	if !in.parts {
+		w.md5 = md5.New()
+	}
 	if in.algorithm != noAlgorithm {
 		w.sum = algorithms[in.algorithm].new()
 	}
@@ -71,7 +77,7 @@ func (s *Service) store(ctx context.Context, in incoming) (o *object, settle fun
 	}
 	s.underway.add(name)
 	settle = func(err error) {
-		if in.account != "" {
+		if !in.parts {
 			s.quota.release(in.account, w.room)
 		}
 		var refused *api.Error
@@ -87,7 +93,9 @@ func (s *Service) store(ctx context.Context, in incoming) (o *object, settle fun
 		return nil, nil, storeError(err)
 	}
 	o = &object{blob: name, size: w.size, layout: w.layout, modified: s.now().UnixMilli()}
-	w.md5.Sum(o.etag[:0])
+	if w.md5 != nil {
+		w.md5.Sum(o.etag[:0])
+	}
 	if w.sum != nil {
 		o.checksum = checksum{algorithm: in.algorithm, value: w.sum.Sum(nil)}
 	}
@@ -113,9 +121,9 @@ type intake struct {
 	incoming
 	name string
 
-	md5, sum hash.Hash
-	size     int64 // bytes of the body so far
-	room     int64 // taken of the quota
+	md5, sum hash.Hash // nil if they are not wanted
+	size     int64     // bytes of the body so far
+	room     int64     // taken of the quota
 
 	layout layout
 	frames int64
@@ -150,7 +158,7 @@ func (w *intake) grow(n int64) error {
 			return errDiskFull
 		}
 	}
-	if w.account != "" {
+	if !w.parts {
 		if err := w.s.quota.reserve(w.account, w.s.machine.view().usedBy(w.account), n); err != nil {
 			return err
 		}
@@ -234,7 +242,9 @@ func (w *intake) take(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	w.md5.Write(p[:n])
+	if w.md5 != nil {
+		w.md5.Write(p[:n])
+	}
 	if w.sum != nil {
 		w.sum.Write(p[:n])
 	}
@@ -251,8 +261,10 @@ func (w *intake) verify() error {
 	if w.length >= 0 && w.size != w.length {
 		return errIncomplete
 	}
-	if err := w.check.matchesMD5(w.md5.Sum(nil)); err != nil {
-		return err
+	if w.md5 != nil {
+		if err := w.check.matchesMD5(w.md5.Sum(nil)); err != nil {
+			return err
+		}
 	}
 	if w.check.algorithm == noAlgorithm {
 		return nil

@@ -32,6 +32,10 @@
 // again. So conditional writes are linearizable, and no lock is held while a body
 // comes in.
 //
+// The operations are methods with plain inputs, for services in this process too: they
+// go by [call.Calls.Do] with the operation of [API], as requests do, so that policies
+// and the audit log see them. A body is any io.Reader, and is never in memory as a whole.
+//
 // The HTTP side is here too, with each operation: handler.go has the table. It is
 // not a library's. Those there are (two branches of gofakes3 were looked at) own what
 // must be ours: they read bodies and check signatures themselves, and do not verify

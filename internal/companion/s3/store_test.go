@@ -227,6 +227,14 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s: %q, want %s", tt.name, code, tt.want)
 		}
 	}
+	// An upload takes what its parts take, not twice as much when they are put together.
+	id := element(s.ok("POST", "/b0b/parts?uploads", ""), "UploadId")
+	tag := s.do("PUT", "/b0b/parts?partNumber=1&uploadId="+id, strings.Repeat("p", 100)).Header.Get("ETag")
+	if code := s.code("PUT", "/b0b/parts?partNumber=2&uploadId="+id, "p"); code != "QuotaExceeded" {
+		t.Errorf("a part past the quota: %q", code)
+	}
+	s.ok("POST", "/b0b/parts?uploadId="+id, "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"+tag+"</ETag></Part></CompleteMultipartUpload>")
+	s.ok("DELETE", "/b0b/parts", "")
 	full := ""
 	for i := range 1000 {
 		if full = s.code("PUT", fmt.Sprintf("/b0b/%d", i), "", "X-Amz-Meta-A", strings.Repeat("x", 1000)); full != "" {
