@@ -35,6 +35,10 @@ func (s *Service) CreateLogGroup(ctx context.Context, in *api.CreateLogGroupInpu
 // createGroup makes the group's log, then the group: a crash in between leaves a
 // log that the next start deletes.
 func (s *Service) createGroup(ctx context.Context, doc groupDoc) error {
+	return s.withRoom(ctx, func() error { return s.tryGroup(ctx, doc) })
+}
+
+func (s *Service) tryGroup(ctx context.Context, doc groupDoc) error {
 	key := doc.key()
 	check := func(st *state) error {
 		if _, ok := st.groups.Get(key); ok {

@@ -15,6 +15,10 @@ func (s *Service) CreateLogStream(ctx context.Context, in *api.CreateLogStreamIn
 }
 
 func (s *Service) createStream(ctx context.Context, key, name string) error {
+	return s.withRoom(ctx, func() error { return s.tryStream(ctx, key, name) })
+}
+
+func (s *Service) tryStream(ctx context.Context, key, name string) error {
 	return s.decide(ctx, false, func(st *state) (*step, error) {
 		g, ok := st.groups.Get(key)
 		if !ok {

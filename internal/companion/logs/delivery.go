@@ -55,8 +55,9 @@ const (
 // deliveries are the subscription filters at work, a loop each.
 type deliveries struct {
 	*Service
-	streams   Streams
-	functions Functions
+	streams       Streams
+	functions     Functions
+	streamPayload int // streamPayloadMax, less in tests; set before start
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -90,7 +91,7 @@ type delivery struct {
 }
 
 func newDeliveries(s *Service, streams Streams, functions Functions) *deliveries {
-	d := &deliveries{Service: s, streams: streams, functions: functions, turn: make(chan struct{}, deliveriesMax), byID: map[string]*delivery{}}
+	d := &deliveries{Service: s, streams: streams, functions: functions, streamPayload: streamPayloadMax, turn: make(chan struct{}, deliveriesMax), byID: map[string]*delivery{}}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
 }
@@ -271,7 +272,7 @@ func (d *delivery) deliver(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("the destination is %s", f.Destination)
 	}
-	payloadMax := streamPayloadMax
+	payloadMax := d.all.streamPayload
 	if service == "lambda" {
 		payloadMax = functionPayloadMax
 	}

@@ -101,6 +101,7 @@ func TestDelivery(t *testing.T) {
 func TestDeliveryRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
+		b.deliveries.streamPayload = 300 // two lines: some messages of a stream at a time
 		b.must("CreateLogGroup", `{"logGroupName": "g"}`)
 		b.subscribe("f", "", streamARN)
 		b.kinesis.await(t, func() bool { return len(b.kinesis.messages(t, streamARN)) == 1 })

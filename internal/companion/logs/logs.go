@@ -33,7 +33,8 @@
 // Where it differs from CloudWatch Logs:
 //   - What was put can be read at once, and the facts of streams are exact at once.
 //   - A page of events ends where a window ends, and may be empty with a token.
-//   - The number of streams is limited by memory (Config.MemoryBytes).
+//   - The number of streams is limited by memory (Config.MemoryBytes). When there is no
+//     room for another one, those whose events have all expired are forgotten.
 //   - DeleteLogStream hides its events at once; their space goes with the retention.
 //   - A filter whose destination fails keeps trying for as long as the group keeps
 //     the events, not for a day.
@@ -99,6 +100,7 @@ type Service struct {
 	logger     *slog.Logger
 
 	retaining sync.Mutex // held while a retention is changed
+	clearing  sync.Mutex // held while streams are forgotten to make room
 
 	stop func()
 	work sync.WaitGroup

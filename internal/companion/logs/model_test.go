@@ -45,16 +45,19 @@ func (m *model) put() {
 		m.live[stream] = m.puts
 	}
 	// Mostly near now, and at times anywhere in two weeks.
+	// Half of the time many have the same.
+	grid := 1 + 999*m.r.Int64N(2)
 	at := m.clock.Wall().UnixMilli() - m.r.Int64N(10_000)
 	if m.r.IntN(8) == 0 {
 		at -= m.r.Int64N(13 * dayMillis)
 	}
+	at -= at % grid
 	in := &api.PutLogEventsInput{LogGroupName: new("g"), LogStreamName: &stream}
 	for i := range 1 + m.r.IntN(5) {
 		l := line{stream, at, fmt.Sprintf("%s %d.%d %0*d", stream, m.puts, i, m.r.IntN(200), 0), m.puts}
 		in.LogEvents = append(in.LogEvents, api.InputLogEvent{Timestamp: &l.at, Message: &l.message})
 		m.lines = append(m.lines, l)
-		at += m.r.Int64N(3) * m.r.Int64N(2000)
+		at += m.r.Int64N(3) * m.r.Int64N(2000) / grid * grid
 	}
 	if _, err := m.PutLogEvents(m.ctx(), in); err != nil {
 		m.t.Fatal(err)

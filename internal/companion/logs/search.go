@@ -194,17 +194,17 @@ func (w *search) spans(x *index, c *cursor) (spans []span) {
 		ch := &x.chunks[i]
 		switch {
 		case !w.wants(ch),
-			c.inside && !c.backward && ch.most < c.at.at,
-			c.inside && c.backward && ch.least > c.at.at:
+			c.inside && !c.backward && (ch.most < c.at.at || ch.most == c.at.at && uint64(ch.next) <= c.at.offset),
+			c.inside && c.backward && (ch.least > c.at.at || ch.least == c.at.at && uint64(ch.first) > c.at.offset):
 			continue
 		}
 		spans = append(spans, span{max(ch.first, c.lo), min(ch.next, c.hi), ch.least, ch.most, ch.bytes})
 	}
-	slices.SortStableFunc(spans, func(a, b span) int {
+	slices.SortFunc(spans, func(a, b span) int {
 		if c.backward {
-			return cmp.Compare(b.most, a.most)
+			return cmp.Or(cmp.Compare(b.most, a.most), cmp.Compare(b.from, a.from))
 		}
-		return cmp.Compare(a.least, b.least)
+		return cmp.Or(cmp.Compare(a.least, b.least), cmp.Compare(a.from, b.from))
 	})
 	return spans
 }
@@ -235,7 +235,7 @@ func (s *Service) fill(ctx context.Context, p *page, spans []span, budget *int64
 
 // pick puts into a page what belongs there of a record.
 func (s *Service) pick(p *page, r *shardlog.Record, rec *record) error {
-	if rec.most < p.from || rec.least >= p.to || !p.reaches(span{least: rec.least, most: rec.most}) {
+	if rec.most < p.from || rec.least >= p.to || !p.reaches(span{from: r.Offset, to: r.Offset + 1, least: rec.least, most: rec.most}) {
 		return nil
 	}
 	name, wanted := p.streams(rec.stream)
@@ -284,10 +284,10 @@ func (p *page) reaches(sp span) bool {
 	if !p.cut {
 		return true
 	}
-	if p.cursor.backward {
-		return sp.most >= p.bound.at
+	if p.cursor.backward { // of events of one time those that came later come first
+		return sp.most > p.bound.at || sp.most == p.bound.at && uint64(sp.to) > p.bound.offset
 	}
-	return sp.least <= p.bound.at
+	return sp.least < p.bound.at || sp.least == p.bound.at && uint64(sp.from) <= p.bound.offset
 }
 
 func (f *found) size() int { return len(f.message) + eventOverhead }

@@ -85,7 +85,7 @@ func (d *groupDoc) filter(name string) *filterDoc {
 // What keeping things costs beside their own bytes: nodes of trees, headers.
 const (
 	groupCost  = 4 << 10
-	streamCost = 160
+	streamCost = 112
 )
 
 // errConflict: what a command expects does not hold; decide again.
@@ -196,7 +196,7 @@ func (g *group) moveCursor(id string, offset uint64) {
 	g.cursors = cursors
 }
 
-func streamBytes(name string) int64 { return int64(streamCost + 2*len(name)) }
+func streamBytes(name string) int64 { return int64(streamCost + len(name)) }
 
 // memory is what the streams of a group take.
 func (g *group) memory() int64 {

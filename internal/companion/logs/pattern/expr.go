@@ -25,14 +25,15 @@ const (
 
 // A condition is a tree of comparisons over what a lookup finds.
 type condition interface {
-	holds(lookup func(selector) value) bool
-	selectors(add func(selector))
+	holds(lookup func(*selector) value) bool
+	selectors(add func(*selector))
 }
 
 // A selector says where in a message a value is.
 type selector struct {
 	name string // as it is written
 	path []step // in JSON
+	id   int    // likewise; which of the pattern's it is
 }
 
 // A step of a path goes into an object by name or into an array by index.
@@ -44,11 +45,11 @@ type step struct {
 type both struct{ a, b condition }
 type either struct{ a, b condition }
 
-func (c both) holds(l func(selector) value) bool   { return c.a.holds(l) && c.b.holds(l) }
-func (c either) holds(l func(selector) value) bool { return c.a.holds(l) || c.b.holds(l) }
+func (c both) holds(l func(*selector) value) bool   { return c.a.holds(l) && c.b.holds(l) }
+func (c either) holds(l func(*selector) value) bool { return c.a.holds(l) || c.b.holds(l) }
 
-func (c both) selectors(add func(selector))   { c.a.selectors(add); c.b.selectors(add) }
-func (c either) selectors(add func(selector)) { c.a.selectors(add); c.b.selectors(add) }
+func (c both) selectors(add func(*selector))   { c.a.selectors(add); c.b.selectors(add) }
+func (c either) selectors(add func(*selector)) { c.a.selectors(add); c.b.selectors(add) }
 
 // A comparison compares what a selector finds with something.
 type comparison struct {
@@ -62,10 +63,10 @@ type comparison struct {
 	regex  *regex
 }
 
-func (c *comparison) selectors(add func(selector)) { add(c.selector) }
+func (c *comparison) selectors(add func(*selector)) { add(&c.selector) }
 
-func (c *comparison) holds(lookup func(selector) value) bool {
-	v := lookup(c.selector)
+func (c *comparison) holds(lookup func(*selector) value) bool {
+	v := lookup(&c.selector)
 	switch c.op {
 	case "null":
 		return v.kind == null

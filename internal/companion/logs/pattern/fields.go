@@ -1,6 +1,7 @@
 package pattern
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 )
@@ -109,34 +110,35 @@ func (p *parser) following(first condition) (condition, error) {
 	return c, err
 }
 
-// split takes a message apart.
-func split(message []byte) []string {
-	rest := string(message)
-	var out []string
+// split takes a message apart, into words behind out.
+func split(out [][]byte, message []byte) [][]byte {
+	rest := message
 	for {
-		rest = strings.TrimLeft(rest, " \t\r\n")
-		if rest == "" {
+		rest = bytes.TrimLeft(rest, " \t\r\n")
+		if len(rest) == 0 {
 			return out
 		}
 		end := -1
 		switch rest[0] {
 		case '[':
-			end = strings.IndexByte(rest, ']')
+			end = bytes.IndexByte(rest, ']')
 		case '"':
-			end = strings.IndexByte(rest[1:], '"') + 1
+			end = bytes.IndexByte(rest[1:], '"') + 1
 		}
 		if end > 0 {
 			out = append(out, rest[1:end])
 			rest = rest[end+1:]
 			continue
 		}
-		if end = strings.IndexAny(rest, " \t\r\n"); end < 0 {
+		if end = bytes.IndexFunc(rest, isSpace); end < 0 {
 			end = len(rest)
 		}
 		out = append(out, rest[:end])
 		rest = rest[end:]
 	}
 }
+
+func isSpace(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\n' }
 
 // place is which of n fields of a message the pattern's field i is; skip is how
 // many of them the ellipsis stands for.
@@ -147,7 +149,7 @@ func (f *fields) place(i, skip int) int {
 	return i
 }
 
-func (f *fields) check(words []string) (skip int, ok bool) {
+func (f *fields) check(words [][]byte) (skip int, ok bool) {
 	skip = len(words) - len(f.list)
 	if skip < 0 || skip > 0 && f.ellipsis < 0 {
 		return 0, false
@@ -157,12 +159,12 @@ func (f *fields) check(words []string) (skip int, ok bool) {
 		if c == nil {
 			continue
 		}
-		word := words[f.place(i, skip)]
+		word := string(words[f.place(i, skip)])
 		v := value{kind: text, text: word}
 		if n, ok := parseNumber(word); ok {
 			v.kind, v.num = number, n
 		}
-		if !c.holds(func(selector) value { return v }) {
+		if !c.holds(func(*selector) value { return v }) {
 			return 0, false
 		}
 	}
@@ -170,25 +172,26 @@ func (f *fields) check(words []string) (skip int, ok bool) {
 }
 
 func (f *fields) match(message []byte) bool {
-	_, ok := f.check(split(message))
+	var few [32][]byte
+	_, ok := f.check(split(few[:0], message))
 	return ok
 }
 
 func (f *fields) extract(message []byte) (map[string]string, bool) {
-	words := split(message)
+	words := split(nil, message)
 	skip, ok := f.check(words)
 	if !ok {
 		return nil, false
 	}
 	values := make(map[string]string, len(words))
 	for i, word := range words {
-		values["$"+strconv.Itoa(i+1)] = word
+		values["$"+strconv.Itoa(i+1)] = string(word)
 	}
 	for i := range f.list {
 		if name := f.list[i].name; name != "" {
 			at := f.place(i, skip)
 			delete(values, "$"+strconv.Itoa(at+1))
-			values["$"+strings.TrimPrefix(name, "$")] = words[at]
+			values["$"+strings.TrimPrefix(name, "$")] = string(words[at])
 		}
 	}
 	return values, true

@@ -2,13 +2,20 @@ package pattern
 
 import (
 	"bytes"
-	"encoding/json"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // A document pattern looks at messages that are a JSON object or array.
-type document struct{ condition }
+type document struct {
+	condition
+	list []selector // of the condition, by their ids
+}
 
 func parseJSON(text string, regexes *int) (*document, error) {
 	p := &parser{lexer: lexer{text[1:]}, regexes: regexes, read: readPath, ends: "}"}
@@ -22,7 +29,12 @@ func parseJSON(text string, regexes *int) (*document, error) {
 	if p.space(); p.rest != "" {
 		return nil, wrong("%s is behind its end", p.near())
 	}
-	return &document{c}, nil
+	doc := &document{condition: c}
+	c.selectors(func(s *selector) {
+		s.id = len(doc.list)
+		doc.list = append(doc.list, *s)
+	})
+	return doc, nil
 }
 
 // readPath reads a selector: $.name, $.name[0].other, $["any name"].
@@ -87,71 +99,158 @@ func readElement(p *parser) (st step, err error) {
 	return st, nil
 }
 
-func parseDocument(message []byte) (any, bool) {
+// A search of a document for the values of a pattern's selectors; what none of them
+// leads to is passed over.
+type finder struct {
+	decoder   jsontext.Decoder
+	message   bytes.Buffer
+	selectors []selector
+	values    []value // of each selector
+}
+
+var finders = sync.Pool{New: func() any { return new(finder) }}
+
+// find gives the values of the pattern's selectors in a message, if that is an
+// object or an array.
+func (d *document) find(message []byte) (*finder, bool) {
 	message = bytes.TrimSpace(message)
 	if len(message) == 0 || message[0] != '{' && message[0] != '[' {
 		return nil, false
 	}
-	d := json.NewDecoder(bytes.NewReader(message))
-	d.UseNumber()
-	var v any
-	if d.Decode(&v) != nil {
+	f := finders.Get().(*finder)
+	f.message = *bytes.NewBuffer(message)
+	f.decoder.Reset(&f.message, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	f.selectors = d.list
+	f.values = slices.Grow(f.values[:0], len(d.list))[:len(d.list)]
+	clear(f.values)
+	all := make([]int, len(d.list))
+	for i := range all {
+		all[i] = i
+	}
+	if f.walk(0, all) != nil {
+		f.release()
 		return nil, false
 	}
-	return v, d.InputOffset() == int64(len(message))
+	if _, err := f.decoder.ReadToken(); err != io.EOF {
+		f.release()
+		return nil, false
+	}
+	return f, true
 }
 
-// lookup finds a value in a document.
-func lookup(doc any, s selector) value {
-	for _, st := range s.path {
-		ok := false
-		if st.index < 0 {
-			var object map[string]any
-			if object, ok = doc.(map[string]any); ok {
-				doc, ok = object[st.name]
+func (f *finder) release() {
+	f.message = bytes.Buffer{}
+	clear(f.values)
+	finders.Put(f)
+}
+
+// walk reads the next value, at a depth to which some selectors lead.
+func (f *finder) walk(depth int, active []int) error {
+	d := &f.decoder
+	switch kind := d.PeekKind(); kind {
+	case '{', '[':
+		if _, err := d.ReadToken(); err != nil {
+			return err
+		}
+		deeper := 0
+		for _, i := range active {
+			if f.values[i] = (value{}); len(f.selectors[i].path) == depth {
+				f.values[i].kind = composite
+			} else {
+				deeper++
 			}
-		} else {
-			var array []any
-			if array, ok = doc.([]any); ok {
-				if ok = st.index < len(array); ok {
-					doc = array[st.index]
+		}
+		next := make([]int, 0, deeper)
+		for n := 0; d.PeekKind() != '}' && d.PeekKind() != ']'; n++ {
+			var name []byte
+			if kind == '{' {
+				raw, err := d.ReadValue()
+				if err != nil {
+					return err
+				}
+				if name = raw[1 : len(raw)-1]; bytes.IndexByte(name, '\\') >= 0 {
+					if name, err = jsontext.AppendUnquote(nil, raw); err != nil {
+						return err
+					}
 				}
 			}
+			next = next[:0]
+			for _, i := range active {
+				if path := f.selectors[i].path; len(path) > depth && path[depth].leadsTo(name, n, kind == '{') {
+					next = append(next, i)
+				}
+			}
+			var err error
+			if len(next) == 0 {
+				err = d.SkipValue()
+			} else {
+				err = f.walk(depth+1, next)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if !ok {
-			return value{}
+		_, err := d.ReadToken()
+		return err
+	default:
+		t, err := d.ReadToken()
+		if err != nil {
+			return err
 		}
+		v := value{text: t.String()}
+		switch kind {
+		case 'n':
+			v.kind = null
+		case 't', 'f':
+			v.kind = boolean
+		case '"':
+			v.kind = text
+		case '0':
+			v.kind = number
+			v.num, _ = strconv.ParseFloat(v.text, 64)
+		}
+		for _, i := range active {
+			if f.values[i] = (value{}); len(f.selectors[i].path) == depth {
+				f.values[i] = v
+			}
+		}
+		return nil
 	}
-	switch v := doc.(type) {
-	case nil:
-		return value{kind: null, text: "null"}
-	case bool:
-		return value{kind: boolean, text: strconv.FormatBool(v)}
-	case string:
-		return value{kind: text, text: v}
-	case json.Number:
-		f, _ := v.Float64()
-		return value{kind: number, text: v.String(), num: f}
-	}
-	return value{kind: composite}
 }
 
+func (st *step) leadsTo(name []byte, n int, inObject bool) bool {
+	if inObject {
+		return st.index < 0 && st.name == string(name)
+	}
+	return st.index == n
+}
+
+func (f *finder) lookup(s *selector) value { return f.values[s.id] }
+
 func (d *document) match(message []byte) bool {
-	doc, ok := parseDocument(message)
-	return ok && d.holds(func(s selector) value { return lookup(doc, s) })
+	f, ok := d.find(message)
+	if !ok {
+		return false
+	}
+	defer f.release()
+	return d.holds(f.lookup)
 }
 
 func (d *document) extract(message []byte) (map[string]string, bool) {
-	doc, ok := parseDocument(message)
-	if !ok || !d.holds(func(s selector) value { return lookup(doc, s) }) {
+	f, ok := d.find(message)
+	if !ok {
+		return nil, false
+	}
+	defer f.release()
+	if !d.holds(f.lookup) {
 		return nil, false
 	}
 	values := map[string]string{}
-	d.selectors(func(s selector) {
-		switch v := lookup(doc, s); v.kind {
+	for i, s := range d.list {
+		switch v := f.values[i]; v.kind {
 		case text, number, boolean, null:
 			values[s.name] = v.text
 		}
-	})
+	}
 	return values, true
 }
