@@ -17,6 +17,9 @@ const checkpointEvery = time.Second
 // may be done again after a crash.
 const storeAhead = 250 * time.Millisecond
 
+// eventKept is how large a lane's buffer may be to be used again.
+const eventKept = 256 << 10
+
 // shard reads and delivers one shard. All of its state belongs to the goroutine
 // of run; what takes time (a read, a delivery, a store) is done by a goroutine of
 // its own that tells run when something came of it.
@@ -217,6 +220,9 @@ func (s *shard) take(a *answer) error {
 	case a.err != nil:
 		return a.err
 	}
+	if len(s.lanes) == 1 {
+		s.lanes[0].queue = slices.Grow(s.lanes[0].queue, len(a.records))
+	}
 	var counts Counts
 	free := int64(0)
 	for i := range a.records {
@@ -323,7 +329,7 @@ func (s *shard) dispatch(now time.Time) (wake time.Time) {
 		}
 		if n, at := s.closeBatch(l, now); n > 0 {
 			l.take(n)
-			s.deliver(i, delivery{parts: l.divide(), window: s.window.current()})
+			s.deliver(i, delivery{parts: l.divide(), window: s.window.current(), event: l.event})
 		} else {
 			wake = sooner(wake, at)
 		}
@@ -402,6 +408,9 @@ func (s *shard) report(r *report) {
 	}
 	if r.finished {
 		l.busy, l.blocked = false, !r.again.IsZero()
+		if l.event = r.event; cap(l.event) > eventKept {
+			l.event = nil
+		}
 		l.marks, l.again = r.marks, r.again
 		if len(l.batch) > 0 { // left undone: the shard is being left, or memory is needed
 			s.m.engine.budget.release(heldBy(l.batch) + l.shed())
