@@ -92,6 +92,9 @@ func (d *delivery) run() {
 			continue
 		}
 		res, err := m.services.Invoker.Invoke(m.hard, m.cfg.FunctionARN, d.event)
+		if err != nil || res.FunctionError != "" {
+			d.event = nil // a function that was given up on may be reading it yet
+		}
 		if err != nil {
 			if m.hard.Err() != nil {
 				return
