@@ -24,6 +24,7 @@ const (
 type reader struct {
 	m        *Mapping
 	shard    ShardID
+	created  time.Time // of the stream
 	format   *eventFormat
 	at       Position // of what to read next, when there is no iterator or subscription
 	iterator string
@@ -74,8 +75,14 @@ func (r *reader) read(ctx context.Context) answer {
 		switch {
 		case errors.Is(err, errOver):
 			continue // a subscription has its time
-		case errors.Is(err, ErrShardGone), errors.Is(err, ErrPosition) && r.at.Sequence != "":
+		case errors.Is(err, ErrPosition) && r.at.Sequence != "":
 			return answer{err: err}
+		case errors.Is(err, ErrShardGone):
+			r.close()
+			if err := r.gone(ctx); err != nil {
+				return answer{err: err}
+			}
+			r.m.problem(r.shard, err, failures)
 		case errors.Is(err, ErrIteratorExpired):
 			r.iterator = ""
 			pause = 0
@@ -95,6 +102,22 @@ func (r *reader) read(ctx context.Context) answer {
 			return answer{err: err}
 		}
 	}
+}
+
+// gone says what it means that a shard is: ErrShardGone if the stream does not list it either,
+// for then all that it had is passed over; ErrPosition if it was the shard of another
+// stream; else nothing that can be relied on.
+func (r *reader) gone(ctx context.Context) error {
+	stream, err := r.m.source.Stream(ctx)
+	switch {
+	case err != nil:
+		return nil
+	case !stream.Created.Equal(r.created):
+		return ErrPosition
+	case slices.ContainsFunc(stream.Shards, func(s Shard) bool { return s.ID == r.shard }):
+		return nil
+	}
+	return ErrShardGone
 }
 
 func (r *reader) try(ctx context.Context) (answer, error) {

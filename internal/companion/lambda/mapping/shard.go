@@ -71,7 +71,7 @@ func newShard(ctx context.Context, m *Mapping, cp Checkpoint) *shard {
 		seek: true, saved: cp,
 	}
 	s.ctx, s.leave = context.WithCancel(ctx)
-	s.reader = reader{m: m, shard: cp.Shard, format: s.format}
+	s.reader = reader{m: m, shard: cp.Shard, created: cp.Stream, format: s.format}
 	for i := range s.lanes {
 		s.lanes[i].readTo = cp.Done
 		if len(cp.Lanes) == len(s.lanes) {
