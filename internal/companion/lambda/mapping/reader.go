@@ -30,6 +30,7 @@ type reader struct {
 	iterator string
 	sub      Subscription
 	next     time.Time // a read before it would be too often
+	limit    int       // of records to ask for
 	urgent   bool      // does not wait for memory
 }
 
@@ -144,7 +145,7 @@ func (r *reader) poll(ctx context.Context) (answer, error) {
 		return answer{}, err
 	}
 	asked := time.Now()
-	got, err := r.m.source.Records(ctx, r.iterator, readRecordsMax)
+	got, err := r.m.source.Records(ctx, r.iterator, r.limit)
 	if errors.Is(err, ErrPosition) {
 		err = ErrIteratorExpired // it is the iterator that is refused: whether the place is good, a new one will show
 	}

@@ -163,9 +163,13 @@ func (s *shard) read() {
 		s.reader.seek(at)
 		s.seek, s.atEnd, s.tip = false, false, time.Time{}
 	}
-	// Who waits for the rest of a batch holds the beginning of it, and would wait for ever
-	// if all did.
-	s.reader.urgent = slices.ContainsFunc(s.lanes, func(l lane) bool { return len(l.marks) > 0 && len(l.queue) > 0 })
+	s.reader.limit, s.reader.urgent = readRecordsMax, false
+	if slices.ContainsFunc(s.lanes, func(l lane) bool { return len(l.marks) > 0 }) {
+		// A batch is read anew, for which little memory was free. Who waits for the rest of one
+		// holds the beginning of it, and would wait for ever if all did.
+		s.reader.limit = min(readRecordsMax, s.m.cfg.BatchSize*len(s.lanes))
+		s.reader.urgent = slices.ContainsFunc(s.lanes, func(l lane) bool { return len(l.marks) > 0 && len(l.queue) > 0 })
+	}
 	s.reading = true
 	go func() { s.answers <- s.reader.read(s.ctx) }()
 }
