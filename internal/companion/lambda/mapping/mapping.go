@@ -34,6 +34,10 @@
 //   - With LATEST a shard begins at the time of the mapping's first start, to the millisecond.
 //   - A stream or function that vanishes does not end a mapping: it says so in LastProcessingResult and waits.
 //   - An event's eventSourceARN is the mapping's EventSourceArn: with a consumer, the consumer's.
+//
+// BUG: what lanes have done apart from each other is kept by their number. After a
+// change of ParallelizationFactor it is heeded until the shard has passed it; if the mapping is stopped
+// before that, records may be delivered again.
 package mapping
 
 import (
