@@ -34,6 +34,10 @@
 //   - With LATEST a shard begins at the time of the mapping's first start, to the millisecond.
 //   - A stream or function that vanishes does not end a mapping: it says so in LastProcessingResult and waits.
 //   - An event's eventSourceARN is the mapping's EventSourceArn: with a consumer, the consumer's.
+//
+// BUG: what lanes have done apart from each other is kept by their number. After a
+// change of ParallelizationFactor it is heeded until the shard has passed it; if the mapping is stopped
+// before that, records may be delivered again.
 package mapping
 
 import (
@@ -203,7 +207,7 @@ var (
 // called by many goroutines at once.
 type Invoker interface {
 	// Invoke returns when the function has answered. The payload is the
-	// Invoker's until then. A function that exceeds its time, crashes, or answers too much is a
+	// Invoker's until then; for good, if there was an error. A function that exceeds its time, crashes, or answers too much is a
 	// Result with a FunctionError; an error is one that was not the function's.
 	Invoke(ctx context.Context, functionARN string, payload []byte) (Result, error)
 }

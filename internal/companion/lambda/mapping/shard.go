@@ -2,11 +2,8 @@ package mapping
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
-
-	"github.com/rheostream/rheo/internal/companion/lambda/mapping/pattern"
 )
 
 // checkpointEvery is how often a checkpoint is stored that only passed over records that
@@ -16,6 +13,9 @@ const checkpointEvery = time.Second
 // storeAhead is how long deliveries go on while a checkpoint is being stored: that much
 // may be done again after a crash.
 const storeAhead = 250 * time.Millisecond
+
+// eventKept is how large a lane's buffer may be to be used again.
+const eventKept = 256 << 10
 
 // shard reads and delivers one shard. All of its state belongs to the goroutine
 // of run; what takes time (a read, a delivery, a store) is done by a goroutine of
@@ -68,7 +68,7 @@ func newShard(ctx context.Context, m *Mapping, cp Checkpoint) *shard {
 		seek: true, saved: cp,
 	}
 	s.ctx, s.leave = context.WithCancel(ctx)
-	s.reader = reader{m: m, shard: cp.Shard, format: s.format}
+	s.reader = reader{m: m, shard: cp.Shard, created: cp.Stream, format: s.format}
 	for i := range s.lanes {
 		s.lanes[i].readTo = cp.Done
 		if len(cp.Lanes) == len(s.lanes) {
@@ -160,9 +160,13 @@ func (s *shard) read() {
 		s.reader.seek(at)
 		s.seek, s.atEnd, s.tip = false, false, time.Time{}
 	}
-	// Who waits for the rest of a batch holds the beginning of it, and would wait for ever
-	// if all did.
-	s.reader.urgent = slices.ContainsFunc(s.lanes, func(l lane) bool { return len(l.marks) > 0 && len(l.queue) > 0 })
+	s.reader.limit, s.reader.urgent = readRecordsMax, false
+	if slices.ContainsFunc(s.lanes, func(l lane) bool { return len(l.marks) > 0 }) {
+		// A batch is read anew, for which little memory was free. Who waits for the rest of one
+		// holds the beginning of it, and would wait for ever if all did.
+		s.reader.limit = min(readRecordsMax, s.m.cfg.BatchSize*len(s.lanes))
+		s.reader.urgent = slices.ContainsFunc(s.lanes, func(l lane) bool { return len(l.marks) > 0 && len(l.queue) > 0 })
+	}
 	s.reading = true
 	go func() { s.answers <- s.reader.read(s.ctx) }()
 }
@@ -201,111 +205,6 @@ func (s *shard) nextUnseen() SequenceNumber {
 	return low
 }
 
-// take deals an answer's records to the lanes. An error is that the shard cannot be read on.
-func (s *shard) take(a *answer) error {
-	switch {
-	case errors.Is(a.err, ErrShardGone):
-		// What was not read expired with it.
-		s.m.fault(s.id, a.err)
-		s.atEnd = true
-		for i := range s.lanes {
-			s.lanes[i].lossy, s.lanes[i].marks = false, nil
-		}
-		return nil
-	case a.err != nil && s.ctx.Err() != nil:
-		return nil
-	case a.err != nil:
-		return a.err
-	}
-	var counts Counts
-	free := int64(0)
-	for i := range a.records {
-		p := &a.records[i]
-		p.before, s.last = s.last, p.SequenceNumber
-		if isNew := s.high.less(s.last); isNew {
-			s.high = s.last
-			counts.PolledEvents++
-		}
-		kept, dropped := s.deal(p)
-		if !kept {
-			free += p.held()
-		}
-		if dropped {
-			counts.FilteredOutEvents++
-		}
-	}
-	s.m.engine.budget.release(free)
-	for i := range s.lanes {
-		if l := &s.lanes[i]; !l.lossy && l.readTo.less(s.last) {
-			l.readTo = s.last
-		}
-	}
-	s.atEnd, s.tip = a.atEnd, a.tip
-	if len(a.records) > 0 {
-		s.soft = s.soft || !s.dirty
-		s.dirty = true
-		s.m.services.Observer.Count(s.m.cfg.UUID, counts)
-	}
-	return nil
-}
-
-// deal gives a record to its lane, unless the lane has had it, the filter drops it, or
-// the lane is blocked and has no room.
-func (s *shard) deal(p *pending) (kept, dropped bool) {
-	l := &s.lanes[laneOf(p.PartitionKey, len(s.lanes))]
-	seq := p.SequenceNumber
-	if !l.readTo.less(seq) || l.lossy || s.doneBefore(p) {
-		return false, false
-	}
-	if !s.m.passes(s.id, p) {
-		l.readTo = seq
-		return false, true
-	}
-	if l.blocked && l.full() {
-		l.lossy = true
-		return false, false
-	}
-	if len(s.lanes) > 1 || !s.m.filters.Empty() {
-		p.Data = slices.Clone(p.Data) // so that it does not keep all of the answer
-	}
-	l.push(p)
-	l.readTo = seq
-	return true, false
-}
-
-// doneBefore says whether a lane of another factor had done the record.
-func (s *shard) doneBefore(p *pending) bool {
-	if s.old == nil {
-		return false
-	}
-	if far := slices.MaxFunc(s.old, compare); far.less(p.SequenceNumber) {
-		s.old = nil
-		return false
-	}
-	return !s.old[laneOf(p.PartitionKey, len(s.old))].less(p.SequenceNumber)
-}
-
-func compare(a, b SequenceNumber) int {
-	switch {
-	case a.less(b):
-		return -1
-	case b.less(a):
-		return 1
-	}
-	return 0
-}
-
-// passes applies the mapping's filters.
-func (m *Mapping) passes(id ShardID, p *pending) bool {
-	if m.filters.Empty() {
-		return true
-	}
-	return m.filters.Match(&pattern.Event{
-		Constants: &m.constants, ShardID: string(id), PartitionKey: p.PartitionKey, SequenceNumber: string(p.SequenceNumber),
-		Arrival: string(appendSeconds(nil, p.Arrival)), Data: p.Data,
-	})
-}
-
 // dispatch starts what deliveries there are to start, and says when there may be another.
 func (s *shard) dispatch(now time.Time) (wake time.Time) {
 	if s.failures > 0 || s.storing && s.dirty && now.Sub(s.lastStore) > storeAhead {
@@ -323,7 +222,7 @@ func (s *shard) dispatch(now time.Time) (wake time.Time) {
 		}
 		if n, at := s.closeBatch(l, now); n > 0 {
 			l.take(n)
-			s.deliver(i, delivery{parts: l.divide(), window: s.window.current()})
+			s.deliver(i, delivery{parts: l.divide(), window: s.window.current(), event: l.event})
 		} else {
 			wake = sooner(wake, at)
 		}
@@ -402,6 +301,9 @@ func (s *shard) report(r *report) {
 	}
 	if r.finished {
 		l.busy, l.blocked = false, !r.again.IsZero()
+		if l.event = r.event; cap(l.event) > eventKept {
+			l.event = nil
+		}
 		l.marks, l.again = r.marks, r.again
 		if len(l.batch) > 0 { // left undone: the shard is being left, or memory is needed
 			s.m.engine.budget.release(heldBy(l.batch) + l.shed())
