@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -146,6 +147,36 @@ func TestPython(t *testing.T) {
 		{name: "answer that is no JSON", files: one("app.py", "def handler(e, c): return {1, 2}"), handler: "app.handler", event: `0`, kind: `^Runtime.MarshalError$`, message: `^Unable to marshal response: Object of type set is not JSON serializable$`},
 		{name: "a large answer", files: one("app.py", "def handler(e, c): return 'x' * (5 << 20)"), handler: "app.handler", event: `0`, answer: `^"x{100}`},
 	})
+}
+
+// TestConfiguredClients: a client in a configured directory is the one that runs, wherever
+// that is (below /tmp, which is an instance's own). The clients are ours in the places of
+// AWS's; publicclients_test.go has those.
+func TestConfiguredClients(t *testing.T) {
+	dir := openTemp(t)
+	for to, from := range map[string]string{"awslambdaric/__main__.py": "python.py", "awslambdaric/__init__.py": "", "ric/bin/index.mjs": "node.mjs"} {
+		b, err := []byte(nil), os.MkdirAll(filepath.Dir(filepath.Join(dir, to)), 0o755)
+		if err == nil && from != "" {
+			b, err = clients.ReadFile("client/" + from)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, to), b, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := newRunner(t, func(c *Config) {
+		c.Runtimes = Runtimes{NodeClient: filepath.Join(dir, "ric"), PythonClient: dir}
+	})
+	node := functionOf(zipped(t, map[string]string{"index.js": `exports.handler = async () => process.argv[1]`}), nodeRuntime(t), "index.handler")
+	if got, want := mustSucceed(t, r, node, "0"), strconv.Quote(filepath.Join(dir, "ric/bin/index.mjs")); got != want {
+		t.Errorf("Node runs %s, not %s", got, want)
+	}
+	python := functionOf(zipped(t, map[string]string{"app.py": "import sys\ndef handler(e, c): return sys.argv[0]"}), pythonRuntime(t), "app.handler")
+	if got, want := mustSucceed(t, r, python, "0"), strconv.Quote(filepath.Join(dir, "awslambdaric/__main__.py")); got != want {
+		t.Errorf("Python runs %s, not %s", got, want)
+	}
 }
 
 // TestRuntimeErrors: what is missing, what was found instead, and what to do.
