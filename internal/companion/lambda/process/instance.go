@@ -19,11 +19,12 @@ import (
 type reason string
 
 const (
-	endedTimeout reason = "timeout"
-	endedMemory  reason = "memory"
-	endedDisk    reason = "disk"
-	endedIdle    reason = "idle"
-	endedError   reason = "error" // it ended by itself, or answered wrongly
+	endedTimeout    reason = "timeout"
+	endedMemory     reason = "memory"
+	endedDisk       reason = "disk"
+	endedTempMemory reason = "temporary files"
+	endedIdle       reason = "idle"
+	endedError      reason = "error" // it ended by itself, or answered wrongly
 )
 
 // An instance is one process of a function, from its start to its end.
@@ -155,6 +156,8 @@ func (in *instance) death(requestID string) answer {
 		switch *why {
 		case endedMemory:
 			kind = "Runtime.OutOfMemory"
+		case endedTempMemory:
+			text = fmt.Sprintf("Runtime was ended: the files in /tmp of all functions have more than %d MiB, and its own most", in.limits.TempMemoryBytes>>20)
 		case endedDisk:
 			text = fmt.Sprintf("Runtime was ended: it wrote more than %d MiB to %s", in.limits.TempBytes>>20, in.temp)
 		}
