@@ -137,6 +137,22 @@ func TestDisk(t *testing.T) {
 	})
 }
 
+// TestTempMemory: /tmp is in memory, and all of them together have a limit of their own.
+func TestTempMemory(t *testing.T) {
+	if err := refusals()[walls()[0]]; err != nil {
+		t.Skip(err)
+	}
+	r := newRunner(t, func(c *Config) { c.Limits.TempBytes, c.Limits.TempMemoryBytes = 1<<30, 24<<20 })
+	other := goFunction(t, "count")
+	mustSucceed(t, r, other, "1")
+	if kind, message := failureOf(t, invoke(t, r, goFunction(t, "disk"), "null")); kind != "Runtime.ExitError" || !strings.Contains(message, "/tmp of all functions have more than 24 MiB") {
+		t.Errorf("%s: %s", kind, message)
+	}
+	if got := mustSucceed(t, r, other, "1"); got != "2" {
+		t.Errorf("the function that has nothing in /tmp counts %s", got)
+	}
+}
+
 // TestForkBomb: it comes to its limit, and nothing of it survives its instance.
 func TestForkBomb(t *testing.T) {
 	onEachWall(t, func(t *testing.T, wall Wall) {

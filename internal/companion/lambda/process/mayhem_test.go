@@ -16,11 +16,13 @@ import (
 // TestMayhem: many callers of functions that fail in all ways, under limits that are too
 // low, while functions are retired: every event is answered for, and in the end nothing is
 // left: no process, no claim, no open file, no goroutine.
-func TestMayhem(t *testing.T) {
+func TestMayhem(t *testing.T) { onEachWall(t, mayhem) }
+
+func mayhem(t *testing.T, wall Wall) {
 	files, goroutines := openFiles(t), runtime.NumGoroutine()
 	r := newRunner(t, func(c *Config) {
 		c.Limits = Limits{Instances: 5, InstancesPerFunction: 2, MemoryMiB: 1100, IdleAfter: 50 * time.Millisecond}
-		c.Logs = &memorySink{}
+		c.Walls, c.Logs = []Wall{wall}, &memorySink{}
 		c.Endpoint = mustURL(t, "http://127.0.0.1:4566")
 	})
 	type kind struct {

@@ -9,8 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // acquire returns an instance of fn for one event: an idle one, or a new one (fresh)
@@ -77,7 +80,7 @@ func (r *Runner) tryAcquire(fn *Function, idleToo bool) (in *instance, fresh boo
 		return nil, false, r.takeIdlest(), ErrThrottled
 	}
 	in = &instance{r: r, fn: fn, limits: &r.limits, stream: newStream(fn), busy: true,
-		events: make(chan *event, 1), gone: make(chan struct{}), freed: make(chan struct{}),
+		gone: make(chan struct{}), freed: make(chan struct{}),
 		ready: make(chan struct{}), initFailure: make(chan answer, 1)}
 	if own {
 		in.user = r.users[len(r.users)-1]
@@ -246,9 +249,10 @@ func (r *Runner) watch() {
 		case <-tick.C:
 		}
 		often, seldom := n%int(sampleInterval/hurryInterval) == 0, n%int(idleInterval/hurryInterval) == 0
-		var look, old []*instance
+		var look, old, all []*instance
 		r.mu.Lock()
 		for in := range r.live {
+			all = append(all, in)
 			switch {
 			case in.listed && time.Since(in.idleSince) > r.limits.IdleAfter:
 				r.unlist(in)
@@ -267,6 +271,33 @@ func (r *Runner) watch() {
 				in.end(endedDisk)
 			}
 		}
+		if often && r.isolation.Wall != WallLandlock {
+			r.limitTempMemory(all)
+		}
+	}
+}
+
+// limitTempMemory ends the instance with the largest /tmp when all together have too much:
+// they are in memory, and few functions use what each may.
+func (r *Runner) limitTempMemory(all []*instance) {
+	var sum, most int64
+	var largest *instance
+	for _, in := range all {
+		k := in.kept.Load()
+		if k == nil {
+			continue
+		}
+		var fs unix.Statfs_t
+		if unix.Statfs("/proc/"+strconv.Itoa(k.pid)+"/root/tmp", &fs) != nil {
+			continue // it has ended
+		}
+		n := int64(fs.Blocks-fs.Bfree) * fs.Bsize
+		if sum += n; n > most {
+			most, largest = n, in
+		}
+	}
+	if sum > r.limits.TempMemoryBytes {
+		largest.end(endedTempMemory)
 	}
 }
 

@@ -98,6 +98,7 @@ type Limits struct {
 	IdleAfter            time.Duration // an instance without events is ended after: 10 min
 	CodeBytes            int64         // unpacked code kept, beside that in use: 2 GiB
 	TempBytes            int64         // of /tmp of an instance: 512 MiB
+	TempMemoryBytes      int64         // of all that are in memory together: a quarter of the machine's
 	Processes            int           // and threads of an instance: 1024
 	OpenFiles            int           // of one process: 1024
 	InitTimeout          time.Duration // of the initialisation phase: 10 s
@@ -128,6 +129,7 @@ func (l Limits) withDefaults() Limits {
 	defTime(&l.IdleAfter, 10*time.Minute)
 	def64(&l.CodeBytes, 2<<30)
 	def64(&l.TempBytes, 512<<20)
+	def64(&l.TempMemoryBytes, int64(machineMemoryMiB())<<20/4)
 	def(&l.Processes, 1024)
 	def(&l.OpenFiles, 1024)
 	defTime(&l.InitTimeout, 10*time.Second)

@@ -34,7 +34,7 @@ func unpack(zipped io.ReaderAt, size int64, dir string) (int64, error) {
 	if size > zipBytesMax {
 		return 0, &CodeError{fmt.Sprintf("the zip has %d bytes, more than %d", size, zipBytesMax)}
 	}
-	z, err := zip.NewReader(zipped, size)
+	z, err := zip.NewReader(within{zipped, size}, size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return 0, &CodeError{"it is no zip: " + err.Error()}
 	}
@@ -61,6 +61,20 @@ func unpack(zipped io.ReaderAt, size int64, dir string) (int64, error) {
 		}
 	}
 	return unpackedBytesMax - u.left, nil
+}
+
+// within answers what lies outside of the zip, as wrong offsets in it do, by an error that
+// is the zip's fault.
+type within struct {
+	io.ReaderAt
+	size int64
+}
+
+func (w within) ReadAt(b []byte, off int64) (int, error) {
+	if off < 0 || off > w.size {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return w.ReaderAt.ReadAt(b, off)
 }
 
 type unpacking struct {
