@@ -301,13 +301,12 @@ func (m *mappings) keepResults() {
 func (m *mappings) keep(ctx context.Context) {
 	m.mu.Lock()
 	some := m.unkept
-	if len(some) > 0 {
-		m.unkept = make(map[string]string)
-	}
-	m.mu.Unlock()
 	if len(some) == 0 {
+		m.mu.Unlock()
 		return
 	}
+	m.unkept = make(map[string]string)
+	m.mu.Unlock()
 	if err := m.s.checkpoints.storeResults(ctx, some); err != nil && ctx.Err() == nil {
 		m.s.logger.Warn("cannot keep the results of event source mappings", "err", err)
 	}
