@@ -193,6 +193,8 @@ func TestSettingsRefused(t *testing.T) {
 		{"lambda: https://example.com\n", nil, env(), "a Lambda endpoint needs an access key"},
 		{"lambda: https://example.com\nlambda-key: id\n", nil, env(), "not of the form ID:SECRET or ID:SECRET:TOKEN"},
 		{"", nil, env("RHEO_LAMBDA_KEY", "a:b"), "and no endpoint"},
+		{"lambda-queues: https://example.com\n", nil, env(), "the endpoint of queues needs an access key"},
+		{"lambda-queues: queues\nlambda-queues-key: a:b\n", nil, env(), "is not the URL of an endpoint of queues"},
 	} {
 		name := ""
 		if c.file != "" {
