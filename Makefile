@@ -3,6 +3,7 @@ GO     ?= go
 CYCLES ?= 20
 AREA   ?= streams
 CLIENT ?=
+ONLY   ?=
 SKIP   ?=
 FUZZTIME ?= 60s
 
@@ -22,9 +23,9 @@ go-test:
 	cd interop && $(GO) vet ./... && $(GO) test ./...
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 
-# One client (make interop CLIENT=boto3), or all.
+# One client (make interop CLIENT=boto3), or all. ONLY=leader chooses among the ways to run it.
 interop:
-	cd interop && SKIP="$(SKIP)" $(GO) run . -v $(CLIENT)
+	cd interop && SKIP="$(SKIP)" $(GO) run . -v -only "$(ONLY)" $(CLIENT)
 
 # kill -9 of the real binary under 64 writers; the last line: acked, lost, duplicated.
 crash:
@@ -51,7 +52,8 @@ fuzz:
 
 # All that is slow.
 nightly: test
-	cd interop && SKIP="$(SKIP)" $(GO) run . -v rust kcl3 kcl2 kclpy kclnode kpl
+	cd interop && SKIP="$(SKIP)" ORACLES_ROUNDS=1000 $(GO) run . -v dynamodb-oracles
+	cd interop && SKIP="$(SKIP)" $(GO) run . -v rust kcl3 kcl2 kclpy kclnode kpl agent
 	RHEO_CRASH_CYCLES=200000 $(GO) test -run 'Crash' -timeout 4h ./internal/shardlog
 	DYNAMODB_ROUNDS=1000 $(GO) test -run 'Linearizable|Transactions' -timeout 4h ./internal/companion/dynamodb
 	CLOUDWATCH_ROUNDS=300 $(GO) test -run 'Model|PowerCuts' -timeout 4h ./internal/companion/cloudwatch

@@ -14,6 +14,7 @@ import (
 var layers = [][]string{
 	{"internal/vfs", "internal/api", "internal/metrics"},
 	{"internal/shardlog", "internal/blob", "internal/kpl", "internal/agent", "internal/format/...", "internal/streamsql/syntax", "internal/video/mkv", "internal/video/mp4"},
+	{"internal/statelog"},
 	{"internal/api/...", "internal/keys", "internal/catalog", "internal/outbound", "internal/streamsql", "internal/shardlog/...", "internal/blob/..."},
 	{"internal/auth", "internal/audit", "internal/keys/...", "internal/companion/dynamodb/item", "internal/companion/lambda/mapping/pattern", "internal/companion/lambda/process"},
 	{"internal/call", "internal/companion/dynamodb/expr", "internal/companion/lambda/mapping"},
@@ -91,8 +92,8 @@ func layerOf(pkg string) int {
 
 func TestLayerOf(t *testing.T) {
 	for pkg, want := range map[string]int{
-		"internal/api": 0, "internal/api/kinesis": 2, "internal/shardlog": 1, "internal/shardlog/shardlogtest": 2,
-		"internal/shardlog/kafka": 2, "internal/streams": 5, ".": 7, "cmd/rheo": 8, "internal/unknown": -1,
+		"internal/api": 0, "internal/api/kinesis": 3, "internal/shardlog": 1, "internal/statelog": 2, "internal/shardlog/shardlogtest": 3,
+		"internal/shardlog/kafka": 3, "internal/streams": 6, ".": 8, "cmd/rheo": 9, "internal/unknown": -1,
 	} {
 		if got := layerOf(path.Clean(pkg)); got != want {
 			t.Errorf("layerOf(%s) = %d, want %d", pkg, got, want)

@@ -15,7 +15,7 @@ import (
 // A client is one way in which Kinesis is used. Its folder here has the same name.
 type client struct {
 	name    string
-	nightly bool // too slow to build for every test
+	nightly bool // too slow for every test
 	open    bool // its server has no keys
 	runs    []mode
 
@@ -25,9 +25,10 @@ type client struct {
 
 // A mode is one way in which a client is run.
 type mode struct {
-	name string
-	tls  bool // the endpoint is https://
-	args []string
+	name    string
+	nightly bool // too slow for every test
+	tls     bool // the endpoint is https://
+	args    []string
 }
 
 var (
@@ -74,6 +75,12 @@ var clients = []client{
 		{name: "async, https with prior knowledge", tls: true, args: []string{javaSDK, "async-assume"}},
 		{name: "async, https, SDK without ALPN", tls: true, args: []string{javaOldSDK, "async"}},
 	}},
+	{name: "dynamodb-oracles", runs: []mode{plain}, install: installOracles,
+		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
+			jars := h.cache("oracles", "jars")
+			return []string{h.cache("bin", "interop-oracles"), "-dynalite", h.interop("oracles", "node_modules", "dynalite", "cli.js"),
+				"-local", filepath.Join(jars, "*"), "-libraries", jars}, nil
+		}},
 	{name: "rust", nightly: true, runs: []mode{plain, tls}, install: buildRust,
 		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
 			return []string{h.cache("rust", "debug", "rheo-interop")}, nil
@@ -83,31 +90,44 @@ var clients = []client{
 			return []string{h.cache("bin", "interop-browser"), "-chromium", chromium()}, nil
 		}},
 
-	{name: "kcl3", nightly: true, install: buildKCL("kcl3", kcl3), command: kcl("kcl3", kcl3), runs: []mode{
-		{name: "fan-out, a follower is killed", args: []string{"fanout", "follower"}},
-		{name: "fan-out, the leader is killed", args: []string{"fanout", "leader"}},
+	{name: "kcl3", install: buildKCL("kcl3", kcl3), command: kcl("kcl3", kcl3), runs: []mode{
+		{name: "fan-out, a follower is killed, quick", args: []string{"fanout", "-victim", "follower", "-quick"}},
+		{name: "fan-out, the leader is killed, quick", nightly: true, args: []string{"fanout", "-victim", "leader", "-quick"}},
+		{name: "fan-out, a follower is killed, defaults", nightly: true, args: []string{"fanout", "-victim", "follower"}},
+		{name: "fan-out, the leader is killed, defaults", nightly: true, args: []string{"fanout", "-victim", "leader"}},
 	}},
 	{name: "kcl2", nightly: true, install: buildKCL("kcl2", kcl2), command: kcl("kcl2", kcl2), runs: []mode{
-		{name: "polling", args: []string{"polling", "any"}},
+		{name: "polling, quick", args: []string{"polling", "-library", "2", "-quick"}},
+		{name: "polling, defaults", args: []string{"polling", "-library", "2"}},
 	}},
 	{name: "kclpy", nightly: true, runs: []mode{plain}, install: installKCLPython,
 		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
 			python := "/usr/bin/env PYTHONPATH=" + h.cache("kclpy", "package") + " " + h.cache("kclpy", "venv", "bin", "python")
-			return h.multilang("kclpy", python+" "+h.interop("kclpy", "processor.py")), nil
+			return h.multilang("kclpy", "3", python+" "+h.interop("kclpy", "processor.py")), nil
 		}},
 	{name: "kclnode", nightly: true, runs: []mode{plain}, install: installKCLNode,
 		command: func(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
-			return h.multilang("kclnode", "node "+h.interop("kclnode", "processor.js")), nil
+			return h.multilang("kclnode", "2", "node "+h.interop("kclnode", "processor.js")), nil
 		}},
-	{name: "kpl", nightly: true, runs: []mode{tls}, install: buildKPL,
+	{name: "kpl", install: buildKPL, runs: []mode{
+		{name: "100,000 records, https", tls: true, args: []string{"-count", "100000"}},
+		{name: "1,000,000 records, https", nightly: true, tls: true, args: []string{"-count", "1000000"}},
+	},
 		command: func(h *house, m mode, d *daemon.Daemon) ([]string, error) {
 			ca, err := h.authority(d)
 			if err != nil {
 				return nil, err
 			}
 			classpath, err := h.classpath("kpl")
-			return append([]string{h.cache("bin", "interop-kpl"), "-ca", ca, "--"}, jvm(classpath, "interop.Producer")...), err
+			argv := append([]string{h.cache("bin", "interop-kpl"), "-ca", ca}, m.args...)
+			return append(append(argv, "--"), jvm(classpath, "interop.Producer")...), err
 		}},
+	{name: "agent", nightly: true, install: buildGo("agent"), command: agent, runs: []mode{
+		{name: "50 MB/s into 64 shards, 60 kills", args: []string{"-rate", "50", "-shards", "64", "-calm", "10s", "-kills", "60"}},
+	}},
+	{name: "agent-brief", install: buildGo("agent"), command: agent, runs: []mode{
+		{name: "https, 5 MB/s into 16 shards, 6 kills", tls: true, args: []string{"-rate", "5", "-shards", "16", "-calm", "3s", "-kills", "6"}},
+	}},
 }
 
 func (c client) folder() string {
@@ -116,6 +136,10 @@ func (c client) folder() string {
 		return "golang" // not the tool
 	case "kcl2", "kcl3":
 		return "kcl"
+	case "dynamodb-oracles":
+		return "oracles"
+	case "agent-brief":
+		return "agent"
 	}
 	return c.name
 }
@@ -126,6 +150,14 @@ func clientNames() string {
 		names = append(names, c.name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// agent runs rheo agent, of the same binary as the server's.
+func agent(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
+	if h.binary == "" {
+		return nil, errors.New("the agent is of the binary that is built here, or named by -binary")
+	}
+	return append([]string{h.cache("bin", "interop-agent"), "-rheo", h.binary}, m.args...), nil
 }
 
 // java runs the build of the SDK's version in m.args with a trust store made of the server's authority.
@@ -165,9 +197,9 @@ func (h *house) authority(d *daemon.Daemon) (file string, err error) {
 		return "", errors.New("the producer library needs the authority of a server of our own")
 	}
 	data := filepath.Dir(filepath.Dir(d.CA()))
-	pem, err := exec.Command(h.binary, "ca", "--data", data).Output()
+	pem, err := exec.Command(h.binary, "tls", "ca", "--data", data).Output()
 	if err != nil {
-		return "", fmt.Errorf("rheo ca: %w", err)
+		return "", fmt.Errorf("rheo tls ca: %w", err)
 	}
 	file = filepath.Join(filepath.Dir(data), "rheo-ca.pem")
 	return file, os.WriteFile(file, pem, 0o644)
@@ -177,7 +209,7 @@ func (h *house) authority(d *daemon.Daemon) (file string, err error) {
 // unless kpl is left out by name.
 func kcl(name, version string) func(*house, mode, *daemon.Daemon) ([]string, error) {
 	return func(h *house, m mode, d *daemon.Daemon) ([]string, error) {
-		argv := []string{h.cache("bin", "interop-workers-"+name), "-client", name, "-scenario", "failover", "-victim", m.args[1]}
+		argv := append([]string{h.cache("bin", "interop-workers-"+name), "-client", name, "-scenario", "failover"}, m.args[1:]...)
 		if !h.leftOut("kpl") {
 			ca, err := h.authority(d)
 			if err != nil {
@@ -194,9 +226,11 @@ func kcl(name, version string) func(*house, mode, *daemon.Daemon) ([]string, err
 	}
 }
 
-// multilang runs the multi-language daemon, whose record processors are processes of the given command.
-func (h *house) multilang(name, processor string) []string {
-	argv := []string{h.cache("bin", "interop-workers-"+name), "-client", name, "-scenario", "restart", "-processor", processor, "--"}
+// multilang runs the multi-language daemon of a version of the client library, whose record processors are
+// processes of the given command.
+func (h *house) multilang(name, library, processor string) []string {
+	argv := []string{h.cache("bin", "interop-workers-"+name), "-client", name, "-library", library, "-quick", "-scenario", "restart",
+		"-processor", processor, "--"}
 	return append(argv, jvm(h.cache(name, "jars", "*"), "software.amazon.kinesis.multilang.MultiLangDaemon",
 		"--properties-file", "{properties}", "--log-configuration", h.interop("multilang", "logback.xml"))...)
 }

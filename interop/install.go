@@ -293,3 +293,30 @@ func (h *house) daemonJars(ctx context.Context, name, pom string) error {
 	return do(ctx, h.cache(name), "mvn", "-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies",
 		"-DexcludeTransitive=true", "-DoutputDirectory="+jars)
 }
+
+// installOracles fetches the DynamoDBs that rheo's is compared with, one by npm and one by Maven.
+func installOracles(ctx context.Context, h *house) error {
+	if err := needs(ctx, "node", "npm", "javac", "mvn"); err != nil {
+		return err
+	}
+	err := h.once("oracles-npm", []string{"oracles/package-lock.json"}, func() error {
+		return do(ctx, h.interop("oracles"), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	})
+	if err != nil {
+		return err
+	}
+	mavenLock.Lock()
+	defer mavenLock.Unlock()
+	err = h.once("oracles-maven", []string{"oracles/pom.xml"}, func() error {
+		jars := h.cache("oracles", "jars")
+		if err := os.RemoveAll(jars); err != nil {
+			return err
+		}
+		return do(ctx, h.interop("oracles"), "mvn", "-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies",
+			"-DincludeScope=runtime", "-DoutputDirectory="+jars)
+	})
+	if err != nil {
+		return err
+	}
+	return h.goBuild(ctx, "oracles", "interop-oracles")
+}

@@ -1,8 +1,8 @@
 // Command interop runs unmodified clients of Kinesis against the real binary.
 //
-//	go run . [-skip names] [-v] [client ...]
+//	go run . [-skip names] [-only pattern] [-v] [client ...]
 //
-// Without names it runs every client but those marked nightly. Each client is
+// Without names it runs every client and every way to run it but those marked nightly. Each client is
 // installed at the versions of its lock file where it is not yet, and gets a
 // server of its own with an empty directory and with keys, so every
 // signature is verified. All clients follow one script, see README.md; a client
@@ -28,10 +28,11 @@ import (
 	"github.com/rheostream/rheo/interop/daemon"
 )
 
-const runLimit = 10 * time.Minute // of one client against one server
+const runLimit = 15 * time.Minute // of one client against one server
 
 func main() {
 	skip := flag.String("skip", os.Getenv("SKIP"), "clients to leave out, separated by commas")
+	only := flag.String("only", "", "of the ways to run a client, those whose name contains this")
 	verbose := flag.Bool("v", false, "print all that clients check")
 	endpoint := flag.String("endpoint", "", "run against this server instead of one of our own")
 	binary := flag.String("binary", "", "use this binary instead of building one")
@@ -39,18 +40,18 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, flag.Args(), strings.Split(*skip, ","), *verbose, *endpoint, *binary, *parallel); err != nil {
+	if err := run(ctx, flag.Args(), strings.Split(*skip, ","), *only, *verbose, *endpoint, *binary, *parallel); err != nil {
 		fmt.Fprintln(os.Stderr, "interop:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, names, skip []string, verbose bool, endpoint, binary string, parallel int) error {
+func run(ctx context.Context, names, skip []string, only string, verbose bool, endpoint, binary string, parallel int) error {
 	wd, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	h := &house{root: filepath.Dir(wd), binary: binary, endpoint: endpoint, verbose: verbose, skip: skip}
+	h := &house{root: filepath.Dir(wd), binary: binary, endpoint: endpoint, verbose: verbose, skip: skip, only: only, named: len(names) > 0}
 	for _, name := range slices.Concat(names, skip) {
 		if name != "" && !slices.ContainsFunc(clients, func(c client) bool { return c.name == name }) {
 			return fmt.Errorf("no client %q; there are %s", name, clientNames())
@@ -105,6 +106,8 @@ type house struct {
 	endpoint string // of somebody else's server
 	verbose  bool
 	skip     []string // clients that are left out by name
+	only     string   // part of the name of a mode
+	named    bool     // clients were chosen by name: nightly modes too
 }
 
 func (h *house) leftOut(name string) bool { return slices.Contains(h.skip, name) }
@@ -122,7 +125,12 @@ func (h *house) runClient(ctx context.Context, c client, out io.Writer) error {
 	if err := c.install(ctx, h); err != nil {
 		return fmt.Errorf("cannot install it: %w", err)
 	}
+	ran := false
 	for _, r := range c.runs {
+		if r.nightly && !h.named || !strings.Contains(r.name, h.only) {
+			continue
+		}
+		ran = true
 		var said bytes.Buffer
 		err := h.runOnce(ctx, c, r, &said)
 		if err != nil || h.verbose {
@@ -131,6 +139,9 @@ func (h *house) runClient(ctx context.Context, c client, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
+	}
+	if !ran {
+		return fmt.Errorf("no way to run it is named %q", h.only)
 	}
 	return nil
 }

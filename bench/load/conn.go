@@ -165,8 +165,10 @@ func (r *chunkReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// call does an operation outside the clock. out may be nil.
-func call(addr, op string, in, out any) error {
+// call does an operation of Kinesis outside the clock. out may be nil.
+func call(addr, op string, in, out any) error { return kinesis.call(addr, op, in, out) }
+
+func (a api) call(addr, op string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
@@ -176,7 +178,7 @@ func call(addr, op string, in, out any) error {
 		return err
 	}
 	defer c.close()
-	rsp, err := c.do(request(addr, op, body, time.Now()), make([]byte, 16<<20))
+	rsp, err := c.do(a.request(addr, op, body, time.Now()), make([]byte, 16<<20))
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}

@@ -16,26 +16,28 @@ import (
 	"time"
 )
 
-// The fan-out row: puts at a steady 10 MB/s over ten shards, each shard pushed
-// to a consumer. Every record carries its request's number, which leads to the
-// time when that was sent.
-const (
-	fanShards     = 10
-	fanConns      = 16
-	fanRecords    = 20   // in a request
-	fanPerSecond  = 500  // requests
-	fanRecordSize = 1000 // 500 x 20 x 1000 B = 10 MB/s
-)
+// fanOutLoad is puts at a steady rate, spread over the shards. Every record
+// carries its request's number, which leads to the time when that was sent.
+type fanOutLoad struct {
+	shards, conns int
+	records       int // in a request
+	perSecond     int // requests
+	recordBytes   int
+}
+
+// fanOutRow is 10 MB/s over ten shards, each shard pushed to a consumer.
+var fanOutRow = fanOutLoad{shards: 10, conns: 16, records: 20, perSecond: 500, recordBytes: 1000}
 
 type fanOutRun struct {
+	fanOutLoad
 	addr     string
 	requests [][]byte
 	sent     []atomic.Int64 // UnixNano, by request; 0: not yet
 	acked    []atomic.Int64
+	first    int // request that counts, those before it warm up
 
 	mu        sync.Mutex
 	delivered []time.Duration // guarded by mu
-	from      atomic.Int64    // requests from this one on count
 }
 
 func fanOut(b *bench, k kind, dir string) ([]found, string, error) {
@@ -44,17 +46,23 @@ func fanOut(b *bench, k kind, dir string) ([]found, string, error) {
 		return nil, "", err
 	}
 	defer s.stop()
-	if err := createStream(s.addr, fanShards); err != nil {
+	if err := createStream(s.addr, fanOutRow.shards); err != nil {
 		return nil, "", err
 	}
-	consumer, shards, err := registerConsumer(s.addr)
+	f := newFanOutRun(fanOutRow, s.addr, min(2*time.Second, b.least), b.least)
+	cpu, err := f.run()
 	if err != nil {
 		return nil, "", err
 	}
-	warmUp := min(2*time.Second, b.least)
-	f := newFanOutRun(s.addr, int((warmUp+b.least).Seconds()*fanPerSecond))
-	f.from.Store(int64(warmUp.Seconds() * fanPerSecond))
+	return f.figures(cpu)
+}
 
+// run subscribes to all shards, puts, and waits for what was put. It gives this process's share of the CPU meanwhile.
+func (f *fanOutRun) run() (cpu float64, err error) {
+	consumer, shards, err := registerConsumer(f.addr)
+	if err != nil {
+		return 0, err
+	}
 	var subscribers sync.WaitGroup
 	subscribed := make(chan error, len(shards))
 	var conns []*conn
@@ -66,45 +74,40 @@ func fanOut(b *bench, k kind, dir string) ([]found, string, error) {
 	}()
 	failures := make(chan error, len(shards))
 	for _, shard := range shards {
-		c, err := dial(s.addr)
+		c, err := dial(f.addr)
 		if err != nil {
-			return nil, "", err
+			return 0, err
 		}
 		conns = append(conns, c)
 		subscribers.Go(func() { failures <- f.subscribe(c, consumer, shard, subscribed) })
 	}
 	for range shards {
 		if err := <-subscribed; err != nil {
-			return nil, "", err
+			return 0, err
 		}
 	}
-	cpu := startCPUMeter()
+	meter := startCPUMeter()
 	putErr := f.put()
-	share := cpu.share()
+	cpu = meter.share()
 	time.Sleep(500 * time.Millisecond) // what is under way arrives
 	select {
 	case err := <-failures:
-		return nil, "", fmt.Errorf("a subscription ended: %w", err)
+		return 0, fmt.Errorf("a subscription ended: %w", err)
 	default:
 	}
-	if putErr != nil {
-		return nil, "", putErr
-	}
-	for _, c := range conns {
-		c.close()
-	}
-	subscribers.Wait()
-	return f.figures(share)
+	return cpu, putErr
 }
 
-func newFanOutRun(addr string, n int) *fanOutRun {
-	f := &fanOutRun{addr: addr, requests: make([][]byte, n), sent: make([]atomic.Int64, n), acked: make([]atomic.Int64, n)}
+func newFanOutRun(load fanOutLoad, addr string, warmUp, least time.Duration) *fanOutRun {
+	n := int((warmUp + least).Seconds() * float64(load.perSecond))
+	f := &fanOutRun{fanOutLoad: load, addr: addr, requests: make([][]byte, n), sent: make([]atomic.Int64, n), acked: make([]atomic.Int64, n),
+		first: int(warmUp.Seconds() * float64(load.perSecond))}
 	rng := newRNG(2)
-	data := make([]byte, fanRecordSize)
+	data := make([]byte, load.recordBytes)
 	now := time.Now()
 	for i := range f.requests {
 		body := []byte(`{"Records":[`)
-		for r := range fanRecords {
+		for r := range load.records {
 			if r > 0 {
 				body = append(body, ',')
 			}
@@ -120,10 +123,10 @@ func newFanOutRun(addr string, n int) *fanOutRun {
 // put sends the requests at their times, each on the next free connection. A
 // time that was missed is made up for, so a stall shows in what comes after.
 func (f *fanOutRun) put() error {
-	next := make(chan int, fanConns)
-	errs := make(chan error, fanConns)
+	next := make(chan int, f.conns)
+	errs := make(chan error, f.conns)
 	var wg sync.WaitGroup
-	for range fanConns {
+	for range f.conns {
 		wg.Go(func() {
 			c, err := dial(f.addr)
 			if err == nil {
@@ -150,7 +153,7 @@ func (f *fanOutRun) put() error {
 	}
 	began := time.Now()
 	for n := range f.requests {
-		time.Sleep(time.Until(began.Add(time.Duration(n) * time.Second / fanPerSecond)))
+		time.Sleep(time.Until(began.Add(time.Duration(n) * time.Second / time.Duration(f.perSecond))))
 		next <- n
 	}
 	close(next)
@@ -164,27 +167,48 @@ func (f *fanOutRun) put() error {
 }
 
 func (f *fanOutRun) figures(cpu float64) ([]found, string, error) {
-	var acks []time.Duration
-	first := int(f.from.Load())
-	for n := first; n < len(f.sent); n++ {
-		acks = append(acks, time.Duration(f.acked[n].Load()-f.sent[n].Load()))
+	delivered, err := f.sorted()
+	if err != nil {
+		return nil, "", err
 	}
-	slices.Sort(acks)
+	acks := f.acks()
+	note := fmt.Sprintf("%.1f MB/s, ack p50 %.2f ms, p99 %.2f ms, generator %.0f %% of the CPU",
+		float64(len(delivered))*float64(f.recordBytes)/1e6/f.seconds(), percentile(acks, 0.5), percentile(acks, 0.99), 100*cpu)
+	return []found{
+		{figureFanOutP50, percentile(delivered, 0.5), percentile(acks, 0.5)},
+		{figureFanOutP99, percentile(delivered, 0.99), goalFanOutP99},
+	}, note, nil
+}
+
+// counted is how many records of the requests that count there are.
+func (f *fanOutRun) counted() int { return (len(f.requests) - f.first) * f.records }
+
+// sorted gives the delays of all records that count.
+func (f *fanOutRun) sorted() ([]time.Duration, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	slices.Sort(f.delivered)
-	if want := len(acks) * fanRecords; len(f.delivered) != want {
-		return nil, "", fmt.Errorf("%d records of %d were delivered", len(f.delivered), want)
+	if len(f.delivered) != f.counted() {
+		return nil, fmt.Errorf("%d records of %d were delivered", len(f.delivered), f.counted())
 	}
-	p := func(d []time.Duration, of float64) float64 { return ms(d[int(float64(len(d))*of)]) }
-	seconds := float64(f.sent[len(f.sent)-1].Load()-f.sent[first].Load()) / 1e9
-	note := fmt.Sprintf("%.1f MB/s, ack p50 %.2f ms, p99 %.2f ms, generator %.0f %% of the CPU",
-		float64(len(f.delivered))*fanRecordSize/1e6/seconds, p(acks, 0.5), p(acks, 0.99), 100*cpu)
-	return []found{
-		{figureFanOutP50, p(f.delivered, 0.5), p(acks, 0.5)},
-		{figureFanOutP99, p(f.delivered, 0.99), goalFanOutP99},
-	}, note, nil
+	return f.delivered, nil
 }
+
+func (f *fanOutRun) acks() (acks []time.Duration) {
+	for n := f.first; n < len(f.sent); n++ {
+		acks = append(acks, time.Duration(f.acked[n].Load()-f.sent[n].Load()))
+	}
+	slices.Sort(acks)
+	return acks
+}
+
+// seconds is the time from the first request that counts to the last.
+func (f *fanOutRun) seconds() float64 {
+	return float64(f.sent[len(f.sent)-1].Load()-f.sent[f.first].Load()) / 1e9
+}
+
+// percentile of sorted durations, in ms.
+func percentile(d []time.Duration, of float64) float64 { return ms(d[int(float64(len(d))*of)]) }
 
 func registerConsumer(addr string) (arn string, shards []string, err error) {
 	d, err := describeStream(addr)
@@ -251,7 +275,7 @@ func (f *fanOutRun) subscribe(c *conn, consumer, shard string, ready chan<- erro
 			if n >= len(f.sent) || f.sent[n].Load() == 0 {
 				return fmt.Errorf("a record of request %d, which was never sent", n)
 			}
-			if int64(n) >= f.from.Load() {
+			if n >= f.first {
 				mine = append(mine, time.Duration(now-f.sent[n].Load()))
 			}
 		}

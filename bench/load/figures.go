@@ -19,6 +19,8 @@ type figure struct {
 	goal float64
 	// against says what the limit column is, where it is not the limit server.
 	against string
+	// other is the server of the limit column, where it is another one.
+	other kind
 	// timesPeer, if above 0, is how many times the better peer that keeps data rheo is to be.
 	timesPeer float64
 }
@@ -37,6 +39,7 @@ const (
 	goalIdleRSS    = 40.0 // MB
 	memoryBudget   = 1024 // MiB, rheo's default
 	goalWritten    = 2.3
+	goalKCLMore    = 100.0 // ms
 )
 
 var (
@@ -50,8 +53,12 @@ var (
 	figureGetCold     = &figure{name: "GetRecords cold", unit: "records/s", goal: 0.5}
 	figureFanOutP50   = &figure{name: "fan-out delivery p50, 10 MB/s over 10 shards", unit: "ms", lower: true, goal: 0.5, against: "the puts' own ack p50"}
 	figureFanOutP99   = &figure{name: "fan-out delivery p99, 10 MB/s over 10 shards", unit: "ms", lower: true, goal: 1, against: "the goal"}
+	figureAgent       = &figure{name: "agent, lines of 500 B into 64 shards", unit: "MB/s", goal: 0.7, against: "a loop of the Go SDK that puts the same lines from memory"}
+	figureKCL         = &figure{name: "KCL 3 end-to-end delay p99, fan-out, 5,000 records/s", unit: "ms", lower: true, goal: 1, against: "a bare SubscribeToShard's p99 + 100 ms"}
 	figureStartEmpty  = &figure{name: "start, empty directory", unit: "s", lower: true, goal: 1, against: "the goal"}
 	figureStartKilled = &figure{name: "start after kill, 1 GiB of journal", unit: "s", lower: true, goal: 1, against: "the goal"}
+	figureLeases1     = &figure{name: "conditional writes of leases, 1 writer", unit: "writes/s", goal: 3, other: dynamoDBLocal, against: "DynamoDB Local on disk"}
+	figureLeases64    = &figure{name: "conditional writes of leases, 64 writers", unit: "writes/s", goal: 3, other: dynamoDBLocal, against: "DynamoDB Local on disk"}
 	figureRSSIdle     = &figure{name: "RSS 30 s after start, no streams", unit: "MB", lower: true, goal: 1, against: "the goal"}
 	figureRSSLoaded   = &figure{name: "RSS after the load rows", unit: "MB", lower: true, goal: 1, against: "the memory budget + 10 %"}
 	figureWritten     = &figure{name: "bytes written per payload byte, 500 x 1 KB, after one wrap", unit: "bytes", lower: true, goal: 1, against: "the goal"}
@@ -59,7 +66,8 @@ var (
 
 var figures = []*figure{
 	figurePut4, figurePut1000, figurePutSmall, figurePutOne, figurePutOneP99, figurePutOneP50, figureGetTail, figureGetCold,
-	figureFanOutP50, figureFanOutP99, figureStartEmpty, figureStartKilled, figureRSSIdle, figureRSSLoaded, figureWritten,
+	figureFanOutP50, figureFanOutP99, figureKCL, figureLeases1, figureLeases64, figureStartEmpty, figureStartKilled, figureRSSIdle, figureRSSLoaded, figureWritten,
+	figureAgent,
 }
 
 // results holds the values of the rounds by figure and server.
@@ -76,6 +84,9 @@ func (r results) add(name string, k kind, v float64) {
 func (r results) limitOf(f *figure) []float64 {
 	if f == figureRSSLoaded && len(r[f.name]) > 0 {
 		return []float64{memoryBudget * 1.1 * (1 << 20) / 1e6}
+	}
+	if f.other != "" {
+		return r[f.name][f.other]
 	}
 	return r[f.name][limit]
 }
@@ -128,6 +139,9 @@ func (r results) print(w io.Writer, raw, notes []string) {
 	}
 	t.Flush()
 	fmt.Fprintln(w, "\nmedian (lowest to highest). kinesis-mock keeps data in memory, kinesalite in LevelDB without a sync; rheo and the limit sync before they answer.")
+	if r[figureLeases1.name] != nil || r[figureLeases64.name] != nil {
+		fmt.Fprintln(w, "DynamoDB Local keeps tables in SQLite, which syncs four times for each write before it is answered; rheo syncs once for all writes that come together.")
+	}
 	for _, line := range raw {
 		fmt.Fprintln(w, "raw,", line)
 	}

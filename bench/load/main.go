@@ -24,6 +24,8 @@ import (
 // bench is the configuration of a run and what it has found.
 type bench struct {
 	limitBinary, rheoBinary, peersDir string
+	sdkLoopBinary                     string
+	kclDir                            string
 	keysFile                          string
 	workDir                           string
 	least                             time.Duration // each row runs at least this long
@@ -45,7 +47,9 @@ func main() {
 	out := flag.String("out", "out", "folder of streams.json and, below data.tmp, of the servers' files")
 	flag.StringVar(&b.limitBinary, "limit", "out/bin.tmp/limit", "binary of the limit server")
 	flag.StringVar(&b.rheoBinary, "rheo", "out/bin.tmp/rheo", "binary of rheo")
+	flag.StringVar(&b.sdkLoopBinary, "sdkloop", "out/bin.tmp/sdkloop", "binary of the loop that the agent is compared with")
 	flag.StringVar(&b.peersDir, "peers", "peers", "folder where npm ci was run")
+	flag.StringVar(&b.kclDir, "kcl", "out/kcl.tmp", "folder of the built consumer of the Kinesis Client Library")
 	flag.DurationVar(&b.least, "least", 30*time.Second, "measure each row for at least this long")
 	flag.DurationVar(&b.idle, "idle", 30*time.Second, "wait before reading the memory of an idle server")
 	flag.Int64Var(&b.wrap, "wrap", 2<<30, "bytes of the limit's journal (a quarter for one-record rows); rows run past its end (0: do not wait for it)")
@@ -53,7 +57,7 @@ func main() {
 	flag.Int64Var(&b.killBytes, "kill", 1<<30, "bytes of journal when rheo is killed")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds")
 	rowPattern := flag.String("rows", ".", "pattern of the rows to run")
-	servers := flag.String("servers", "limit,rheo,kinesis-mock,kinesalite", "servers to run")
+	servers := flag.String("servers", "limit,rheo,kinesis-mock,kinesalite,dynamodb-local", "servers to run")
 	flag.Parse()
 	b.servers = map[kind]bool{}
 	for s := range strings.SplitSeq(*servers, ",") {
@@ -97,7 +101,7 @@ func (b *bench) run(out string, chosen *regexp.Regexp) error {
 			if !chosen.MatchString(row.name) {
 				continue
 			}
-			for _, k := range append([]kind{limit, rheo}, peers...) {
+			for _, k := range append([]kind{limit, rheo, dynamoDBLocal}, peers...) {
 				if b.servers[k] {
 					b.runOne(row, k, round)
 				}

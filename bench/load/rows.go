@@ -36,7 +36,11 @@ func allRows() []row {
 		{figureGetCold.name, map[kind]runFunc{limit: getCold, rheo: getCold, kinesalite: getCold}},
 		// The emulators do not push: kinesalite has no fan-out, and kinesis-mock's has no HTTP/1.1 stream.
 		{"fan-out delivery", map[kind]runFunc{rheo: fanOut, kinesisMock: fanOut}},
+		{figureLeases1.name, leases{figureLeases1, 1}.onBoth()},
+		{figureLeases64.name, leases{figureLeases64, 64}.onBoth()},
+		{figureKCL.name, map[kind]runFunc{rheo: kclDelay}},
 		{figureStartKilled.name, map[kind]runFunc{rheo: startKilled}},
+		{figureAgent.name, map[kind]runFunc{rheo: agentRate}},
 	}
 }
 

@@ -21,6 +21,8 @@ const (
 	rheo        kind = "rheo"
 	kinesisMock kind = "kinesis-mock" // keeps data in memory
 	kinesalite  kind = "kinesalite"   // keeps data in LevelDB, unsynced
+
+	dynamoDBLocal kind = "dynamodb-local" // keeps tables in SQLite, synced; in the rows of leases alone
 )
 
 var peers = []kind{kinesisMock, kinesalite}
@@ -43,6 +45,10 @@ func (b *bench) command(k kind, dir string, port int, limitArgs []string) *exec.
 	case kinesalite:
 		return exec.Command("node", "--max-old-space-size=8192", filepath.Join(b.peersDir, "node_modules/kinesalite/cli.js"),
 			"--port", p, "--path", filepath.Join(dir, "db"), "--shardLimit", "1000000", "--createStreamMs", "10")
+	case dynamoDBLocal:
+		jars := filepath.Join(b.peersDir, "jars")
+		return exec.Command("java", "-Xmx1g", "-Djava.library.path="+jars, "-cp", filepath.Join(jars, "*"),
+			"com.amazonaws.services.dynamodbv2.local.main.ServerRunner", "-disableTelemetry", "-dbPath", dir, "-port", p)
 	}
 	panic("unknown server " + k)
 }
@@ -109,6 +115,9 @@ func (s *server) answers() bool {
 			c.Close()
 		}
 		return err == nil
+	}
+	if s.kind == dynamoDBLocal {
+		return dynamoDB.call(s.addr, "ListTables", map[string]any{}, nil) == nil
 	}
 	return call(s.addr, "ListStreams", map[string]any{}, nil) == nil
 }

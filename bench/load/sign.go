@@ -13,22 +13,32 @@ const (
 	accessKey = "AKIDRHEOBENCH0000001"
 	secretKey = "bench/0123456789abcdefghijklmnopqrstuvwx"
 	region    = "us-east-1"
-	service   = "kinesis"
 )
 
-// request is the whole of a signed HTTP/1.1 request of the JSON protocol.
+// An api is one of AWS's with the JSON protocol.
+type api struct{ service, target, contentType string }
+
+var (
+	kinesis  = api{"kinesis", "Kinesis_20131202.", "application/x-amz-json-1.1"}
+	dynamoDB = api{"dynamodb", "DynamoDB_20120810.", "application/x-amz-json-1.0"}
+)
+
+// request is the whole of a signed HTTP/1.1 request of Kinesis.
 func request(host, op string, body []byte, now time.Time) []byte {
+	return kinesis.request(host, op, body, now)
+}
+
+func (a api) request(host, op string, body []byte, now time.Time) []byte {
 	stamp := now.UTC().Format("20060102T150405Z")
-	target := "Kinesis_20131202." + op
-	const contentType = "application/x-amz-json-1.1"
+	target, contentType := a.target+op, a.contentType
 	const signedHeaders = "content-type;host;x-amz-date;x-amz-target"
 	canonical := "POST\n/\n\n" +
 		"content-type:" + contentType + "\nhost:" + host + "\nx-amz-date:" + stamp + "\nx-amz-target:" + target + "\n\n" +
 		signedHeaders + "\n" + hexSHA256(body)
-	scope := stamp[:8] + "/" + region + "/" + service + "/aws4_request"
+	scope := stamp[:8] + "/" + region + "/" + a.service + "/aws4_request"
 	toSign := "AWS4-HMAC-SHA256\n" + stamp + "\n" + scope + "\n" + hexSHA256([]byte(canonical))
 	key := []byte("AWS4" + secretKey)
-	for _, part := range []string{stamp[:8], region, service, "aws4_request", toSign} {
+	for _, part := range []string{stamp[:8], region, a.service, "aws4_request", toSign} {
 		key = hmacSHA256(key, part)
 	}
 	head := fmt.Appendf(make([]byte, 0, 600+len(body)), "POST / HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nX-Amz-Date: %s\r\nX-Amz-Target: %s\r\n"+

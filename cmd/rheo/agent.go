@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,8 @@ const (
 	// javaCheckpoints is where the Kinesis Agent keeps its own unless told otherwise: a
 	// directory that a reboot empties.
 	javaCheckpoints = "/var/run/aws-kinesis-agent/checkpoints"
+	// agentMemory is where the collector begins to work harder: an agent is a guest on its machine.
+	agentMemory = 256 << 20
 )
 
 func newAgent() *cobra.Command {
@@ -31,6 +34,7 @@ func newAgent() *cobra.Command {
 			"is different.\n\n" +
 			"Records go where the file's kinesis.endpoint and firehose.endpoint say; --endpoint overrules them,\n" +
 			"and where the file has none it is as for the other commands: a local server, or AWS with --aws.\n" +
+			"A flow that the file has wrong is named and left out; the others are run.\n" +
 			"SIGTERM or SIGINT ends it: what is read is sent, for up to shutdownTimeoutMillis, and the exit\n" +
 			"status is 0. What was not taken by then is sent by the next run, from its checkpoints.",
 		Example: "  rheo agent -c agent.json --check\n" +
@@ -61,6 +65,9 @@ func newAgent() *cobra.Command {
 			return printAgent(c, settings, targets, where)
 		}
 		log := agentLogger(c, *quiet, *asJSON)
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(agentMemory)
+		}
 		for _, n := range settings.Notices {
 			log.Info(n)
 		}
@@ -89,6 +96,9 @@ func newAgent() *cobra.Command {
 		if err := a.Run(c.Context()); err != nil {
 			log.Error("the agent ended", "error", err) // after a signal nobody else says it
 			return err
+		}
+		if *once { // not all that the files have was to be sent
+			return errors.Join(settings.Refused...)
 		}
 		return nil
 	}
@@ -165,8 +175,8 @@ func printAgent(c *cobra.Command, s *agent.Settings, t *targets, checkpoints str
 		}
 	}
 	_, err := os.Stat(checkpoints)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	return nil
+	return errors.Join(append(s.Refused, err)...)
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -54,10 +56,7 @@ func agentTargets(ctx context.Context, conn *connection, s *agent.Settings) (*ta
 	find := func(signingName, given string) (*service, error) {
 		own := *conn
 		if own.endpoint == "" && given != "" {
-			if !strings.Contains(given, "://") {
-				given = "https://" + given
-			}
-			if !conn.aws || awsRegion(given) != "" {
+			if given = withScheme(given); !conn.aws || awsRegion(given) != "" {
 				own.endpoint = given
 			}
 		}
@@ -67,17 +66,24 @@ func agentTargets(ctx context.Context, conn *connection, s *agent.Settings) (*ta
 			}
 			own.endpoint = os.Getenv(name)
 		}
-		if own.region == "" {
-			own.region = s.Region
+		beside := t.services[agent.Kinesis] // where a service is that has no endpoint of its own
+		if own.endpoint == "" && !conn.aws && beside != nil && s.KinesisEndpoint != "" && os.Getenv("AWS_ENDPOINT_URL") == "" {
+			if region := awsRegion(beside.endpoint); region != "" {
+				own.aws = true
+				own.region = cmp.Or(own.region, s.Region, region)
+			} else {
+				own.endpoint = beside.endpoint
+			}
 		}
-		if own.region == "" {
-			own.region = awsRegion(own.endpoint)
+		if own.region == "" && signingName == "kinesis" {
+			own.region = s.Region // which may differ from the host's
 		}
+		own.region = cmp.Or(own.region, awsRegion(own.endpoint), s.Region)
 		k, err := own.connect(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return &service{signingName, k.endpoint, agentConfigOf(k.cfg, conn, s)}, nil
+		return &service{signingName, k.endpoint, agentConfigOf(k.cfg, k.endpoint, s)}, nil
 	}
 	var err error
 	if t.services[agent.Kinesis], err = find("kinesis", s.KinesisEndpoint); err != nil {
@@ -101,7 +107,7 @@ func agentTargets(ctx context.Context, conn *connection, s *agent.Settings) (*ta
 }
 
 // agentConfigOf adds what the configuration file says of credentials and connections.
-func agentConfigOf(cfg aws.Config, conn *connection, s *agent.Settings) aws.Config {
+func agentConfigOf(cfg aws.Config, endpoint string, s *agent.Settings) aws.Config {
 	if p, ok := cfg.HTTPClient.(plainBodies); ok {
 		if b, ok := p.HTTPClient.(*awshttp.BuildableClient); ok {
 			cfg.HTTPClient = plainBodies{b.WithDialerOptions(func(d *net.Dialer) { d.Timeout = s.ConnectTimeout }).WithTransportOptions(func(t *http.Transport) {
@@ -110,16 +116,15 @@ func agentConfigOf(cfg aws.Config, conn *connection, s *agent.Settings) aws.Conf
 			})}
 		}
 	}
-	if s.AccessKeyID != "" {
+	if s.AccessKeyID != "" && s.SecretAccessKey != "" {
 		cfg.Credentials = credentials.NewStaticCredentialsProvider(s.AccessKeyID, s.SecretAccessKey, "")
 	}
 	if s.AssumeRoleARN != "" {
 		client := sts.NewFromConfig(cfg, func(o *sts.Options) {
-			switch {
-			case s.STSEndpoint != "":
-				o.BaseEndpoint = &s.STSEndpoint
-			case conn.aws:
-				o.BaseEndpoint = nil
+			at, region := stsEndpoint(cmp.Or(s.STSEndpoint, os.Getenv("AWS_ENDPOINT_URL_STS")), endpoint, cfg.Region)
+			o.Region = region
+			if o.BaseEndpoint = nil; at != "" {
+				o.BaseEndpoint = &at
 			}
 		})
 		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(client, s.AssumeRoleARN, func(o *stscreds.AssumeRoleOptions) {
@@ -133,7 +138,31 @@ func agentConfigOf(cfg aws.Config, conn *connection, s *agent.Settings) aws.Conf
 	return cfg
 }
 
-var awsHost = regexp.MustCompile(`(?:^|\.)(?:kinesis|firehose|monitoring)(?:-fips)?\.([a-z]{2}(?:-[a-z]+)+-\d+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)$`)
+// stsEndpoint is where a role is assumed: where sts.endpoint says, else at the server that the
+// role is for, but for AWS, which has a host of its own for it (empty).
+func stsEndpoint(given, service, region string) (endpoint, signingRegion string) {
+	if given == "" {
+		if awsRegion(service) == "" {
+			endpoint = service
+		}
+		return endpoint, region
+	}
+	endpoint = withScheme(given)
+	if u, err := url.Parse(endpoint); err == nil && u.Hostname() == "sts.amazonaws.com" { // of all regions
+		return endpoint, "us-east-1"
+	}
+	return endpoint, cmp.Or(awsRegion(endpoint), region)
+}
+
+// withScheme is a URL of what may be a host's name, as the Kinesis Agent allows.
+func withScheme(endpoint string) string {
+	if strings.Contains(endpoint, "://") {
+		return endpoint
+	}
+	return "https://" + endpoint
+}
+
+var awsHost = regexp.MustCompile(`(?:^|\.)(?:kinesis|firehose|monitoring|sts)(?:-fips)?\.([a-z]{2}(?:-[a-z]+)+-\d+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)$`)
 
 // awsRegion is the region in the name of one of AWS's own hosts; of no other name is
 // one guessed.
@@ -222,6 +251,10 @@ func (s *deliveryStream) Put(ctx context.Context, records []agent.Record) ([]err
 	}
 	body = append(body, "]}"...)
 	answer, err := s.post(ctx, "application/x-amz-json-1.1", "Firehose_20150804.PutRecordBatch", body)
+	var unknown smithy.APIError
+	if errors.As(err, &unknown) && unknown.ErrorCode() == "UnknownOperationException" {
+		return nil, fmt.Errorf("the server at %s has no Firehose: %w", s.where(), err)
+	}
 	if err != nil {
 		return nil, err
 	}

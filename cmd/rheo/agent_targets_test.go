@@ -67,9 +67,13 @@ func TestAgentTargets(t *testing.T) {
 		{name: "nothing is said", kinesis: "http://localhost:4566 us-east-1", firehose: "http://localhost:4566 us-east-1", metrics: "http://localhost:4566 us-east-1"},
 		{name: "empty as shipped", keys: `"kinesis.endpoint": "", "firehose.endpoint": "",`, kinesis: "http://localhost:4566 us-east-1", firehose: "http://localhost:4566 us-east-1", metrics: "http://localhost:4566 us-east-1"},
 		{name: "the file's, without a scheme", keys: `"kinesis.endpoint": "kinesis.us-west-2.amazonaws.com", "firehose.endpoint": "https://firehose.eu-west-1.amazonaws.com",`,
-			kinesis: "https://kinesis.us-west-2.amazonaws.com us-west-2", firehose: "https://firehose.eu-west-1.amazonaws.com eu-west-1", metrics: "http://localhost:4566 us-east-1"},
+			kinesis: "https://kinesis.us-west-2.amazonaws.com us-west-2", firehose: "https://firehose.eu-west-1.amazonaws.com eu-west-1", metrics: "AWS us-west-2"},
 		{name: "the file's region", keys: `"kinesis.endpoint": "http://localhost:1", "kinesis.region": "ap-south-1",`,
-			kinesis: "http://localhost:1 ap-south-1", firehose: "http://localhost:4566 ap-south-1", metrics: "http://localhost:4566 ap-south-1"},
+			kinesis: "http://localhost:1 ap-south-1", firehose: "http://localhost:1 ap-south-1", metrics: "http://localhost:1 ap-south-1"},
+		{name: "another region in another service's own host", keys: `"kinesis.region": "ap-south-1", "firehose.endpoint": "firehose.eu-west-1.amazonaws.com", "cloudwatch.endpoint": "https://monitoring.us-west-1.amazonaws.com",`,
+			kinesis: "http://localhost:4566 ap-south-1", firehose: "https://firehose.eu-west-1.amazonaws.com eu-west-1", metrics: "https://monitoring.us-west-1.amazonaws.com us-west-1"},
+		{name: "Kinesis is AWS's, so the others are", keys: `"kinesis.endpoint": "https://kinesis.us-west-2.amazonaws.com",`,
+			kinesis: "https://kinesis.us-west-2.amazonaws.com us-west-2", firehose: "AWS us-west-2", metrics: "AWS us-west-2"},
 		{name: "the flag's", conn: connection{endpoint: "http://localhost:2", region: "us-east-2"}, keys: `"kinesis.endpoint": "https://kinesis.us-west-2.amazonaws.com", "cloudwatch.endpoint": "http://localhost:3",`,
 			kinesis: "http://localhost:2 us-east-2", firehose: "http://localhost:2 us-east-2", metrics: "http://localhost:2 us-east-2"},
 		{name: "AWS", conn: connection{aws: true, region: "eu-north-1"}, keys: `"kinesis.endpoint": "http://localhost:1",`,
@@ -95,6 +99,97 @@ func TestAgentTargets(t *testing.T) {
 				t.Errorf("metrics at %s, want %s", got, c.metrics)
 			}
 		})
+	}
+}
+
+// A role is assumed where sts.endpoint says, else at the server that takes the records; what
+// STS refuses is the error of each call until it does not.
+func TestAgentAssumesRole(t *testing.T) {
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_REGION", "AWS_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("HOME", t.TempDir())
+	for _, own := range []bool{false, true} {
+		var asked url.Values
+		refuse, scope := true, ""
+		sts := func(w http.ResponseWriter, r *http.Request) {
+			r.ParseForm()
+			asked, scope = r.Form, r.Header.Get("Authorization")
+			if refuse {
+				w.WriteHeader(403)
+				io.WriteString(w, `<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not you</Message></Error></ErrorResponse>`)
+				return
+			}
+			io.WriteString(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>ASROLE</AccessKeyId>
+				<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2199-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`)
+		}
+		var caller string
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Amz-Target") == "" {
+				sts(w, r)
+				return
+			}
+			caller = r.Header.Get("Authorization")
+			io.WriteString(w, `{"FailedRecordCount":0,"Records":[{"SequenceNumber":"1","ShardId":"shardId-000000000000"}]}`)
+		}))
+		defer server.Close()
+		keys := `"assumeRoleARN": "arn:aws:iam::123456789012:role/logs", "assumeRoleExternalId": "x-1", "kinesis.endpoint": "` + server.URL + `",`
+		if own {
+			there := httptest.NewServer(http.HandlerFunc(sts))
+			defer there.Close()
+			keys += `"sts.endpoint": "` + there.URL + `",`
+		}
+		s := agentSettings(t, keys)
+		targets, err := agentTargets(context.Background(), &connection{}, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := targets.destination(s.Flows[1])
+		records := []agent.Record{{Data: []byte("one"), Key: "k"}}
+		if _, err := d.Put(context.Background(), records); err == nil || !strings.Contains(err.Error(), "AccessDenied: not you") || caller != "" {
+			t.Errorf("own endpoint %v: %v, caller %q", own, err, caller)
+		}
+		refuse = false
+		if _, err := d.Put(context.Background(), records); err != nil || !strings.Contains(caller, "Credential=ASROLE/") {
+			t.Errorf("own endpoint %v: %v, caller %q", own, err, caller)
+		}
+		if asked.Get("Action") != "AssumeRole" || asked.Get("RoleArn") != "arn:aws:iam::123456789012:role/logs" || asked.Get("ExternalId") != "x-1" || asked.Get("RoleSessionName") != "AWSKinesisAgent" || asked.Get("DurationSeconds") != "3600" {
+			t.Errorf("STS was asked %v, by %s", asked, scope)
+		}
+	}
+}
+
+// Where STS is, and for what region requests to it are signed.
+func TestAgentSTS(t *testing.T) {
+	for _, c := range []struct{ given, service, region, endpoint, signed string }{
+		{"", "", "eu-west-1", "", "eu-west-1"},
+		{"", "https://kinesis.us-west-2.amazonaws.com", "us-west-2", "", "us-west-2"},
+		{"", "http://localhost:4566", "us-east-1", "http://localhost:4566", "us-east-1"},
+		{"sts.us-west-2.amazonaws.com", "", "eu-west-1", "https://sts.us-west-2.amazonaws.com", "us-west-2"},
+		{"https://sts.amazonaws.com", "", "eu-west-1", "https://sts.amazonaws.com", "us-east-1"},
+		{"http://localhost:1", "http://localhost:4566", "eu-west-1", "http://localhost:1", "eu-west-1"},
+	} {
+		if endpoint, region := stsEndpoint(c.given, c.service, c.region); endpoint != c.endpoint || region != c.signed {
+			t.Errorf("%q, service %q: %q in %s, want %q in %s", c.given, c.service, endpoint, region, c.endpoint, c.signed)
+		}
+	}
+}
+
+// Half a key pair is none: credentials are looked for as without it.
+func TestAgentHalfKey(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKENV")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "s")
+	s := agentSettings(t, `"awsAccessKeyId": "AKFILE",`)
+	if len(s.Notices) != 1 || !strings.Contains(s.Notices[0], "awsAccessKeyId has no effect: there is no awsSecretAccessKey") {
+		t.Errorf("notices %q", s.Notices)
+	}
+	targets, err := agentTargets(context.Background(), &connection{endpoint: "http://localhost:1"}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who, err := targets.services[agent.Kinesis].cfg.Credentials.Retrieve(context.Background()); err != nil || who.AccessKeyID != "AKENV" {
+		t.Errorf("%s, %v", who.AccessKeyID, err)
 	}
 }
 

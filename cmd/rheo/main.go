@@ -68,6 +68,6 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	c.AddCommand(newServe(), newConfig(), newCA(), newStreams(), newPut(), newTail(), newBench(), newAgent(), newCall(), newKey(), newVersion())
+	c.AddCommand(newServe(), newConfig(), newTLS(), newCA(), newStreams(), newPut(), newTail(), newBench(), newAgent(), newCall(), newKey(), newVersion())
 	return c
 }

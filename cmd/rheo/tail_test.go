@@ -228,6 +228,43 @@ func TestDecodeDropsMisplacedUserRecords(t *testing.T) {
 	}
 }
 
+// User records have the index in their aggregate as a sub-sequence number, as for every
+// consumer library; what has no right checksum is a plain record, and what has one and
+// cannot be unpacked is told and shown as it is stored.
+func TestDecodeAggregates(t *testing.T) {
+	whole := aggregateOf("a", "b", "c")
+	badSum := append([]byte(nil), whole...)
+	badSum[len(badSum)-1] ^= 1
+	badBody := append([]byte(nil), whole[:len(whole)-md5.Size]...)
+	badBody = append(badBody[:4], protowire.AppendBytes(protowire.AppendTag(badBody[4:], 3, protowire.BytesType), []byte{8, 99})...) // key 99 of a table of 3
+	sum := md5.Sum(badBody[4:])
+	badBody = append(badBody, sum[:]...)
+	for _, c := range []struct {
+		name   string
+		data   []byte
+		want   string
+		warned bool
+	}{
+		{"whole", whole, "a/0 b/1 c/2", false},
+		{"a wrong checksum", badSum, "plain/-1", false},
+		{"cut", whole[:len(whole)-1], "plain/-1", false},
+		{"the magic alone", whole[:4], "plain/-1", false},
+		{"a key that no table has", badBody, "plain/-1", true},
+	} {
+		warned := false
+		var got []string
+		for _, u := range decode(&record{key: "plain", data: c.data, hashes: hashRange{new(big.Int), hashSpace}}, true, func(error) { warned = true }) {
+			got = append(got, fmt.Sprintf("%s/%d", u.key, u.sub))
+			if u.sub < 0 && !bytes.Equal(u.data, c.data) || u.sub >= 0 && string(u.data) != "data of "+u.key {
+				t.Errorf("%s: %s has %q", c.name, u.key, u.data)
+			}
+		}
+		if text := strings.Join(got, " "); text != c.want || warned != c.warned {
+			t.Errorf("%s: %s, warned %v, want %s, %v", c.name, text, warned, c.want, c.warned)
+		}
+	}
+}
+
 func aggregateOf(keys ...string) []byte {
 	var body []byte
 	for _, k := range keys {

@@ -30,7 +30,7 @@ type Config struct {
 	// Host returns what is known of the machine, for ADDEC2METADATA; nil: nothing is.
 	Host func(context.Context) ([]Attribute, error)
 	// BytesMax bounds the records under way of all flows together, beyond one batch
-	// each; 0: 128 MiB.
+	// each; 0: 64 MiB.
 	BytesMax int
 	// Once ends the run when all that is in the files is sent.
 	Once   bool
@@ -39,8 +39,7 @@ type Config struct {
 }
 
 const (
-	bytesMaxDefault = 128 << 20
-	hostEvery       = time.Hour // the machine is asked again
+	bytesMaxDefault = 64 << 20
 	meterTimeout    = 20 * time.Second
 	hostTimeout     = 5 * time.Second // the flows wait for the first answer
 	datumsMax       = 20              // of one PutMetrics
@@ -55,6 +54,8 @@ type Agent struct {
 	meters  []*meter // one a destination
 	host    atomic.Pointer[[]Attribute]
 	began   time.Time
+
+	unsafeSaid time.Time // when it was last said that checkpoints cannot be written; zero: they can. flush's
 }
 
 // New reads the checkpoints and locks them. It starts nothing.
@@ -80,7 +81,7 @@ func New(cfg Config) (*Agent, error) {
 		}
 	}
 	flows := cfg.Settings.Flows
-	senders := max(1, cmp.Or(cfg.Settings.SendersMax, max(2, 12*runtime.GOMAXPROCS(0)))/len(flows))
+	senders := max(1, cmp.Or(cfg.Settings.SendersMax, max(2, cfg.Settings.SendersPerCore*runtime.GOMAXPROCS(0)))/len(flows))
 	meters := map[string]*meter{}
 	for _, f := range flows {
 		where := string(f.Service) + ":" + f.Stream
@@ -93,7 +94,7 @@ func New(cfg Config) (*Agent, error) {
 			host: a.attributes, senders: min(senders, f.QueueBatches), budget: cmp.Or(cfg.BytesMax, bytesMaxDefault) / len(flows),
 			once: cfg.Once, grace: cfg.Settings.ShutdownGrace,
 			queue: make(chan *batch, f.QueueBatches+1), done: make(chan *batch, f.QueueBatches+1),
-			sources: map[fileID]*source{}, said: map[string]time.Time{},
+			openMax: max(openLeast, openMax/len(flows)), sources: map[fileID]*source{}, hidden: map[string]bool{}, said: map[string]time.Time{},
 		})
 	}
 	return a, nil
@@ -139,20 +140,23 @@ func (f *Flow) givenID() string {
 
 // Run runs the flows until ctx ends, or with Once until all is sent. What was read by
 // then is sent for as long as shutdownTimeoutMillis says. It returns nil if all went
-// that way, and may be called once.
+// that way, whatever flows are refused, and may be called once.
 func (a *Agent) Run(ctx context.Context) error {
 	a.began = time.Now()
+	for _, err := range a.cfg.Settings.Refused {
+		a.log.Error("a flow is not run: its configuration is wrong", "error", err)
+	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var loops, flows sync.WaitGroup
 	for _, t := range a.tailers {
 		if t.flow.convert.needsHost() && a.cfg.Host != nil {
 			a.learnHost(ctx)
-			loops.Go(func() { every(background, hostEvery, func() { a.learnHost(background) }) })
+			loops.Go(func() { every(background, a.cfg.Settings.HostTTL, func() { a.learnHost(background) }) })
 			break
 		}
 	}
-	loops.Go(func() { every(background, flushEvery, a.flush) })
+	loops.Go(func() { a.flushing(background) })
 	loops.Go(func() { every(background, a.cfg.Settings.StatusEvery, a.report) })
 	if a.cfg.Meter != nil {
 		loops.Go(func() { every(background, a.cfg.Settings.MetricsEvery, func() { a.sendMetrics(background) }) })
@@ -187,9 +191,31 @@ func every(ctx context.Context, period time.Duration, do func()) {
 	}
 }
 
+// flushing writes what was set now and then, and when a tailer waits for it.
+func (a *Agent) flushing(ctx context.Context) {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-a.store.hurry:
+		}
+		a.flush()
+	}
+}
+
 func (a *Agent) flush() {
-	if err := a.store.flush(); err != nil {
+	err := a.store.flush()
+	now := time.Now()
+	switch failing := !a.unsafeSaid.IsZero(); {
+	case err != nil && now.Sub(a.unsafeSaid) >= sayEvery:
+		a.unsafeSaid = now
 		a.log.Error("checkpoints are not safe: what is sent from now on will be sent again after a restart", "error", err)
+	case err == nil && failing:
+		a.unsafeSaid = time.Time{}
+		a.log.Info("checkpoints are safe again")
 	}
 }
 
@@ -233,6 +259,9 @@ func (a *Agent) Status() []Status {
 
 // report logs the line that says how it goes.
 func (a *Agent) report() {
+	if n := len(a.cfg.Settings.Refused); n > 0 {
+		a.log.Warn("flows are not run: their configuration is wrong, as was said at the start", "mistakes", n)
+	}
 	var sum Status
 	for _, s := range a.Status() {
 		if a.cfg.Settings.LogMetrics {

@@ -54,6 +54,16 @@ func (c chain) needsHost() bool {
 	return false
 }
 
+// hostTTL is how long what is known of the machine is good for; 0: it is not said.
+func (c chain) hostTTL() (ttl time.Duration) {
+	for _, one := range c {
+		if h, ok := one.(hostAdder); ok && h.ttl > 0 {
+			ttl = h.ttl
+		}
+	}
+	return ttl
+}
+
 // An option is what dataProcessingOptions may have in one of its objects.
 type option struct {
 	name, logFormat, jsonFormat, delimiter string
@@ -63,6 +73,7 @@ type option struct {
 	noTrim, escapeNewLine                  bool
 	timestamp                              bool
 	metadata                               jsontext.Value
+	metadataTTL                            time.Duration
 }
 
 // optionKeys are those of each optionName.
@@ -126,7 +137,7 @@ var optionFields = []key[option]{
 		}
 		return nil
 	}},
-	{"metadataTTL", func(o *option, v value) error { _, err := v.integer(1, 1<<31-1); return err }},
+	{"metadataTTL", duration(time.Second, 1, 1<<31-1, func(o *option) *time.Duration { return &o.metadataTTL })},
 	{"className", func(o *option, v value) error { _, err := v.text(); return err }},
 }
 
@@ -181,7 +192,7 @@ func newConverter(v value) (name string, c converter, notice string, err error) 
 		}
 		return o.name, metadataAdder{o.metadata, o.timestamp, layout}, "", nil
 	case "ADDEC2METADATA":
-		return o.name, hostAdder{layout}, v.at + ": what the machine says of itself is asked for once an hour", nil
+		return o.name, hostAdder{layout, o.metadataTTL}, "", nil
 	case "ADDBRACKETS":
 		return o.name, brackets{}, "", nil
 	}
@@ -255,7 +266,10 @@ func (m metadataAdder) convert(data []byte, at moment) ([]byte, error) {
 
 // hostAdder puts what is known of the machine into a record that is a JSON object.
 // Where nothing is known, the record stays as it is.
-type hostAdder struct{ layout layout }
+type hostAdder struct {
+	layout layout
+	ttl    time.Duration // 0: an hour
+}
 
 func (h hostAdder) convert(data []byte, at moment) ([]byte, error) {
 	if len(at.host) == 0 {

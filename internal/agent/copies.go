@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"time"
 )
@@ -20,7 +21,17 @@ const waitForOriginal = 10 * time.Second
 const candidatesMax = 64
 
 // mayRead opens a source, and says whether its records are to be read now.
+//
+// A source is not read before it is stored: of a file that anything was taken of, a start
+// after a crash knows, and finds it under whatever name it has then.
 func (t *tailer) mayRead(s *source, now time.Time) bool {
+	if !s.stored {
+		if s.savedIn == 0 || !t.store.safe(s.savedIn) {
+			t.dirty, t.unsaved, t.waiting = true, t.unsaved || s.savedIn == 0, true
+			return false
+		}
+		s.stored = true
+	}
 	if s.copyOf != nil || s.finished || !t.openFile(s, now) {
 		return false
 	}
@@ -52,7 +63,7 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 	compared := 0
 	for i := len(others) - 1; i >= 0 && compared < candidatesMax; i-- {
 		o := others[i]
-		if o == s || o.copyOf != nil || len(o.head) == 0 || !bytes.HasPrefix(head, o.head) {
+		if o == s || o.copyOf != nil || len(o.begins()) == 0 || !bytes.HasPrefix(head, o.begins()) || len(o.head) == 0 && len(o.glimpse) < headBytes {
 			continue
 		}
 		compared++
@@ -72,8 +83,18 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 		}
 		if s.size <= o.size {
 			s.copyOf, s.judged, s.copied = o, true, true
+			for _, c := range t.sources {
+				if c.copyOf == s { // so it is one of the same
+					c.copyOf = o
+				}
+			}
 			t.dirty = true
 			return false, nil
+		}
+		if o.offset == 0 { // nothing was read of either: the shorter one is the copy
+			o.copyOf, o.judged, o.copied = s, true, true
+			t.dirty = true
+			continue
 		}
 		is, err := o.isIn(s.file, s.size)
 		if err != nil {
@@ -98,6 +119,7 @@ func (t *tailer) refresh(s *source, now time.Time) {
 	if s.file != nil {
 		if info, err := s.file.Stat(); err == nil {
 			t.resize(s, info.Size(), now)
+			t.glance(s, now)
 		}
 	}
 }
@@ -115,16 +137,13 @@ func (t *tailer) agree(a, b *source) (bool, error) {
 
 // markOf reads what stands before an offset of a source's file.
 func markOf(s *source, offset int64) ([]byte, error) {
-	f := s.file
-	if f == nil {
-		var err error
-		if f, err = os.Open(s.path); err != nil {
-			return nil, err
-		}
-		defer f.Close()
-	}
 	n := min(offset, markBytes)
-	return readExactly(f, offset-n, n)
+	var b []byte
+	_, err := s.withFile(func(f io.ReaderAt) (_ bool, err error) {
+		b, err = readExactly(f, offset-n, n)
+		return true, err
+	})
+	return b, err
 }
 
 // judgeCopy looks again at a copy that grew: it may turn out to be none.
@@ -177,7 +196,7 @@ func (t *tailer) lose(s *source, now time.Time) {
 		t.rawOf = nil
 	}
 	if !moved {
-		if left := old.largest - s.offset; left > 0 {
+		if left := old.largest - max(s.offset, t.elsewhere(s)); left > 0 {
 			t.counts.lost.Add(left)
 			t.log.Warn("a file shrank before it was read to its end, and no other file has the rest", "file", old.path, "size", old.size, "lost at most", left)
 		} else {
@@ -193,14 +212,36 @@ func (t *tailer) lose(s *source, now time.Time) {
 			shorter.inherit(s)
 		}
 		t.shut(s)
-		delete(t.sources, old.id)
+		t.forget(old.id)
 	}
 	fresh := &source{id: old.id, path: old.path, size: old.size, largest: old.size, modified: old.modified, grew: now, since: now, gone: old.gone,
 		header: t.flow.SkipHeaderLines, judged: true, skipZeros: true}
-	t.sources[fresh.id] = fresh
+	t.know(fresh)
 	t.idle = false
-	t.openFile(fresh, now)
+	if t.openFile(fresh, now) {
+		t.glance(fresh, now)
+	}
 	t.dirty = true
+}
+
+// elsewhere is how many bytes of a content that its file lost another source has: they are
+// read there.
+func (t *tailer) elsewhere(s *source) (bytes int64) {
+	for _, c := range t.sources {
+		if c.id == s.id || c.size <= bytes {
+			continue
+		}
+		is, err := c.withFile(func(f io.ReaderAt) (bool, error) {
+			if s.offset > 0 {
+				return s.isIn(f, c.size)
+			}
+			return s.mayBeIn(f, c.size, 0)
+		})
+		if err == nil && is {
+			bytes = min(c.size, s.largest)
+		}
+	}
+	return bytes
 }
 
 // moveToCopy looks into the files of the directory for a source's content, and moves
@@ -220,8 +261,14 @@ func (t *tailer) moveToCopy(s *source, now time.Time) (moved bool, shorter *sour
 		if err != nil {
 			continue
 		}
-		whole, err := s.isIn(file, f.size)
-		if err == nil && whole && !moved && s.offset > 0 {
+		var whole bool
+		if s.offset > 0 {
+			whole, err = s.isIn(file, f.size)
+		} else {
+			whole, err = s.mayBeIn(file, f.size, s.largest)
+			whole = whole && !f.modified.Before(s.modified)
+		}
+		if err == nil && whole && !moved {
 			if known != nil {
 				t.shut(known)
 			}
@@ -232,7 +279,7 @@ func (t *tailer) moveToCopy(s *source, now time.Time) (moved bool, shorter *sour
 				s.gone = now
 			}
 			t.open++
-			t.sources[s.id] = s
+			t.know(s)
 			t.log.Info("a file was copied and truncated; the copy is read to its end", "file", f.path, "left", f.size-s.offset)
 			moved = true
 			continue

@@ -39,7 +39,7 @@ var globalKeys = []key[Settings]{
 	{"log.statusReportingPeriodSeconds", duration(time.Second, 1, 24*60*60, func(s *Settings) *time.Duration { return &s.StatusEvery })},
 
 	{"maxSendingThreads", number(1, 10_000, func(s *Settings) *int { return &s.SendersMax })},
-	{"maxSendingThreadsPerCore", ignoredKey("maxSendingThreads says how many calls are under way")},
+	{"maxSendingThreadsPerCore", number(1, 1000, func(s *Settings) *int { return &s.SendersPerCore })},
 	{"sendingThreadsKeepAliveMillis", ignoredKey("there are no threads to keep")},
 	{"sendingThreadsMaxQueueSize", ignoredKey("publishQueueCapacity of each flow bounds what waits")},
 	{"maxConnections", number(1, 100_000, func(s *Settings) *int { return &s.ConnectionsMax })},
@@ -60,24 +60,35 @@ var globalKeys = []key[Settings]{
 	{"flows", setFlows},
 }
 
-// flowsOnly is what a file of agent.d may have; the Kinesis Agent ignores the rest of it.
-var flowsOnly = []key[Settings]{{"flows", setFlows}}
+// flowsOnly is what a file of agent.d may have. Of the other keys the Kinesis Agent takes
+// no notice there.
+var flowsOnly = append(elsewhere(globalKeys), key[Settings]{"flows", setFlows})
 
+func elsewhere(keys []key[Settings]) (others []key[Settings]) {
+	for _, k := range keys {
+		if k.name != "flows" {
+			others = append(others, key[Settings]{k.name, ignoredKey("agent.d has flows only")})
+		}
+	}
+	return others
+}
+
+// setFlows takes the flows that are right.
 func setFlows(s *Settings, v value) error {
 	items, err := v.list()
 	if err != nil {
 		return err
 	}
-	var errs []error
 	for _, item := range items {
 		f := &Flow{BufferAge: time.Minute, PollEvery: 100 * time.Millisecond, ScanEvery: 10 * time.Second, Terminator: []byte("\n"),
 			BackoffMin: 100 * time.Millisecond, BackoffMax: 10 * time.Second, QueueBatches: 100}
 		if err := errors.Join(fill(f, item.raw, item.at, flowKeys), f.finish(item.at)); err != nil {
-			errs = append(errs, err)
+			s.Refused = append(s.Refused, err)
+			continue
 		}
 		s.Flows = append(s.Flows, f)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 var flowKeys = []key[Flow]{
@@ -123,6 +134,7 @@ var flowKeys = []key[Flow]{
 	{"retryMaxBackoffMillis", duration(time.Millisecond, 1, 60*minuteMillis, func(f *Flow) *time.Duration { return &f.BackoffMax })},
 	{"publishQueueCapacity", number(1, 10_000, func(f *Flow) *int { return &f.QueueBatches })},
 	{"waitOnFullPublishQueueMillis", ignoredFlowKey("reading goes on as soon as there is room")},
+	{"waitOnFullRetryQueueMillis", ignoredFlowKey("what is refused waits in its own batch")},
 	{"waitOnEmptyPublishQueueMillis", ignoredFlowKey("sending goes on as soon as there is something")},
 	{"log.emitInternalMetrics", ignoredFlowKey("log.emitMetrics writes what there is")},
 }

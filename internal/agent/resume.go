@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -89,7 +90,7 @@ func (t *tailer) recall(f found, like likeness, p progress, now time.Time) *sour
 		case samePath:
 			is = e.Path == f.path && !e.foreign
 		case sameBytes:
-			is = e.Window != ""
+			is = e.Window != "" || e.mayBeCopied(f)
 		}
 		if !is || !f.matches && f.size <= e.Offset {
 			continue
@@ -116,6 +117,12 @@ func (t *tailer) recall(f found, like likeness, p progress, now time.Time) *sour
 	return nil
 }
 
+// mayBeCopied says whether a file may have the content of which nothing was taken
+// yet: all that is known of it is how it begins, how long it was, and when.
+func (e *entry) mayBeCopied(f found) bool {
+	return e.Offset == 0 && e.Head.length() == headBytes && f.size >= e.Size && !f.modified.Before(e.Modified)
+}
+
 // resume makes a source of a file and the entry for it.
 func (t *tailer) resume(f found, e *entry, now time.Time) *source {
 	s := &source{id: f.id, path: f.path, size: f.size, largest: f.size, modified: f.modified, grew: now, since: now,
@@ -126,14 +133,15 @@ func (t *tailer) resume(f found, e *entry, now time.Time) *source {
 	if !f.matches {
 		s.gone = now
 	}
-	if left := e.Size - max(f.size, e.Offset); left > 0 && !e.Copy {
+	if left := e.Size - max(f.size, e.Offset, t.readElsewhere(e, f.id)); left > 0 && !e.Copy {
 		t.counts.lost.Add(left)
 		t.log.Warn("a file shrank while the agent was away", "file", f.path, "lost at most", left)
 	}
-	t.sources[s.id] = s
+	t.know(s)
 	var err error
 	if t.openFile(s, now) {
 		err = s.startAt(e.Offset, s.file)
+		t.glance(s, now)
 	} else {
 		s.offset, s.committed = e.Offset, mark{offset: e.Offset}
 	}
@@ -159,7 +167,7 @@ func (t *tailer) recallNew(f found, now time.Time) *source {
 		if (fileID{e.Device, e.Inode}) != f.id || e.foreign {
 			return false
 		}
-		if left := e.Size - e.Offset; left > 0 && !e.Copy {
+		if left := e.Size - max(e.Offset, t.readElsewhere(&e, f.id)); left > 0 && !e.Copy {
 			t.counts.lost.Add(left)
 			t.log.Warn("a file shrank or was replaced while the agent was away, and no other file has the rest", "file", e.Path, "lost at most", left)
 		}
@@ -168,12 +176,28 @@ func (t *tailer) recallNew(f found, now time.Time) *source {
 	return nil
 }
 
+// readElsewhere is how many bytes of an entry's content the file of a source has.
+func (t *tailer) readElsewhere(e *entry, not fileID) (bytes int64) {
+	if e.Offset == 0 && e.Head.length() < headBytes {
+		return 0 // too little is known of it
+	}
+	for _, s := range t.sources {
+		if s.id == not || s.size <= bytes {
+			continue
+		}
+		if is, err := s.withFile(func(f io.ReaderAt) (bool, error) { return e.isIn(f, s.size) }); err == nil && is {
+			bytes = min(s.size, e.Size)
+		}
+	}
+	return bytes
+}
+
 // save hands what is committed to the store.
 func (t *tailer) save(now time.Time) {
 	t.dirty, t.lastSave = false, now
 	entries := make([]entry, 0, len(t.sources)+len(t.missing))
 	t.leaving = slices.DeleteFunc(t.leaving, func(s *source) bool { return len(s.spans) == 0 })
-	for _, s := range append(t.sourcesByTime(), t.leaving...) {
+	for _, s := range slices.Concat(t.sourcesByTime(), t.leaving) {
 		e := entry{Flow: t.flow.ID, Path: s.path, Device: s.id.dev, Inode: s.id.ino, Size: s.size, Modified: s.modified, Seen: now}
 		at, content := s.committed, s
 		if s.copyOf != nil {
@@ -184,7 +208,11 @@ func (t *tailer) save(now time.Time) {
 			at = mark{offset: s.size}
 		}
 		e.Offset, e.Discarding = at.offset, at.discarding
-		e.Head, e.Window = printOf(content.headAt(at.offset)), printOf(at.window)
+		head := content.headAt(at.offset)
+		if at.offset == 0 { // nothing was taken of it
+			head = content.begins()
+		}
+		e.Head, e.Window = printOf(head), printOf(at.window)
 		entries = append(entries, e)
 	}
 	for _, e := range t.missing {
@@ -198,5 +226,11 @@ func (t *tailer) save(now time.Time) {
 			entries = append(entries, e)
 		}
 	}
-	t.store.set(t.flow.ID, entries)
+	t.unsaved = false
+	version := t.store.set(t.flow.ID, entries)
+	for _, s := range t.sources {
+		if s.savedIn == 0 {
+			s.savedIn = version
+		}
+	}
 }

@@ -9,8 +9,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/rheostream/rheo/internal/vfs"
 )
 
 // A log is written to and rotated while it is read, by each of the four ways; at the
@@ -141,6 +145,101 @@ func agentFor(t *testing.T, dir string, stream Destination, keys string) func(ct
 		}
 		return a.Run(ctx)
 	}
+}
+
+// Of many files no more are open than may be, and all are read.
+func TestManyFiles(t *testing.T) {
+	if _, err := os.Stat("/proc/self/fd"); err != nil {
+		t.Skip("open files cannot be counted here")
+	}
+	const files = 3000
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "logs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range files {
+		if err := os.WriteFile(filepath.Join(dir, "logs", fmt.Sprintf("app.log.%d", i)), fmt.Appendf(nil, "line of file %d%s\n", i, strings.Repeat(" and more", 40)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream := &memoryStream{}
+	most := 0
+	counting := destinationFunc(func(ctx context.Context, records []Record) ([]error, error) {
+		open, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			return nil, err
+		}
+		stream.set(func(*memoryStream) { most = max(most, len(open)) })
+		return stream.Put(ctx, records)
+	})
+	run := agentFor(t, dir, counting, `"initialPosition": "START_OF_FILE", "maxBufferSizeRecords": 100`)
+	if err := run(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	got := stream.take()
+	slices.Sort(got)
+	if n := len(slices.Compact(got)); n != files || len(got) != files {
+		t.Errorf("%d records, %d different ones, want %d", len(got), n, files)
+	}
+	if most > openMax+200 {
+		t.Errorf("%d files were open", most)
+	}
+}
+
+type destinationFunc func(context.Context, []Record) ([]error, error)
+
+func (f destinationFunc) Put(ctx context.Context, records []Record) ([]error, error) {
+	return f(ctx, records)
+}
+
+// A disk that is full stops checkpoints, which is said, and nothing else: files that come are read.
+func TestCheckpointsCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		name := filepath.Join(dir, "agent.json")
+		if err := os.WriteFile(name, fmt.Appendf(nil, `{"flows": [{"filePattern": %q, "kinesisStream": "s", "maxBufferAgeMillis": 1000}]}`, filepath.Join(dir, "app.log*")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		settings, err := Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, log := &memoryStream{}, new(lockedBuffer)
+		disk := vfs.NewFaults(vfs.NewCrash(1))
+		a, err := New(Config{Settings: settings, Checkpoints: "/state/checkpoints", FS: disk, Destination: func(*Flow) Destination { return stream }, Logger: slog.New(slog.NewTextHandler(log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- a.Run(ctx) }()
+		synctest.Wait()
+		full := disk.Add(vfs.Fault{Op: vfs.OpWrite, Err: syscall.ENOSPC})
+		if err := os.WriteFile(filepath.Join(dir, "app.log"), []byte("one\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		if got := stream.take(); len(got) != 1 || got[0] != "one\n" {
+			t.Errorf("taken %q", got)
+		}
+		if strings.Count(log.String(), "checkpoints are not safe") != 1 || !strings.Contains(log.String(), "no space left") {
+			t.Errorf("it is not said, or more than once a minute:\n%s", log.String())
+		}
+		full.Remove()
+		time.Sleep(time.Second)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		again, err := openStore(disk, "/state/checkpoints", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.close()
+		if entries, _ := again.of(settings.Flows[0].ID); len(entries) != 1 || entries[0].Offset != 4 {
+			t.Errorf("checkpoints %+v", entries)
+		}
+	})
 }
 
 // More records than fit a buffer, long ones among them, by way of a small stream:

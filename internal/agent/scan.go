@@ -12,7 +12,8 @@ import (
 
 const (
 	sourcesMax = 10_000 // of a flow; further files wait until others are gone
-	openMax    = 512    // files of a flow; those that wait are opened as others are read
+	openMax    = 1024   // files of all flows; those that wait are opened as others are read
+	openLeast  = 16     // of each
 	saidMax    = 1000   // remembered complaints
 	sayEvery   = time.Minute
 )
@@ -28,8 +29,9 @@ type found struct {
 
 // list looks at the files of the directory that the pattern matches, or at all that
 // are not compressed; those written to longest ago come first. A directory that is
-// not there has none.
+// not there has none. Files that are there and cannot be looked at are in t.hidden.
 func (t *tailer) list(all bool, now time.Time) ([]found, error) {
+	clear(t.hidden)
 	entries, err := os.ReadDir(t.flow.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		t.say(now, "the directory is not there; it is waited for", "directory", t.flow.Dir)
@@ -51,6 +53,7 @@ func (t *tailer) list(all bool, now time.Time) ([]found, error) {
 		case errors.Is(err, fs.ErrNotExist): // it went meanwhile
 		case err != nil:
 			t.say(now, "cannot look at a file", "file", path, "error", err)
+			t.hidden[path] = true
 		case info.Mode().IsRegular():
 			files = append(files, found{path, idOf(path, info), info.Size(), info.ModTime(), matches})
 		}
@@ -109,7 +112,7 @@ func (t *tailer) scan(now time.Time, atEnd func(found) bool) {
 					t.lose(s, now)
 				}
 			}
-		case s.gone.IsZero():
+		case s.gone.IsZero() && !t.hidden[s.path]:
 			t.vanish(s, now)
 		}
 	}
@@ -153,7 +156,7 @@ func (t *tailer) adopt(f found, now time.Time, atEnd bool) *source {
 		return s
 	}
 	s := &source{id: f.id, path: f.path, size: f.size, largest: f.size, modified: f.modified, grew: now, since: now, header: t.flow.SkipHeaderLines}
-	t.sources[s.id] = s
+	t.know(s)
 	if !t.openFile(s, now) {
 		if atEnd { // of now, whatever is there
 			s.offset, s.committed, s.header, s.judged = f.size, mark{offset: f.size}, 0, true
@@ -161,6 +164,7 @@ func (t *tailer) adopt(f found, now time.Time, atEnd bool) *source {
 		return s
 	}
 	if !atEnd {
+		t.glance(s, now)
 		return s
 	}
 	end, err := lastLine(s.file, f.size)
@@ -200,23 +204,25 @@ func lastLine(f *os.File, size int64) (int64, error) {
 	return size, nil
 }
 
+// mayClose says whether an open file is read as far as it goes, and can be opened again by its name.
+func (s *source) mayClose() bool {
+	return s.file != nil && s.gone.IsZero() && (s.offset >= s.size || s.copyOf != nil || s.finished)
+}
+
 // openFile opens a source's file and reports whether it is open. When too many are, one
 // that rests is closed.
 func (t *tailer) openFile(s *source, now time.Time) bool {
 	if s.file != nil {
 		return true
 	}
-	if t.open >= openMax {
-		var idlest *source
-		for _, o := range t.sources {
-			if o.file != nil && o.gone.IsZero() && (o.offset >= o.size || o.copyOf != nil || o.finished) && (idlest == nil || o.grew.Before(idlest.grew)) {
-				idlest = o
-			}
+	for t.open >= t.openMax {
+		if len(t.closable) == 0 {
+			return false // until the next look finds some
 		}
-		if idlest == nil {
-			return false
+		idlest := t.closable[0]
+		if t.closable = t.closable[1:]; idlest.mayClose() {
+			t.shut(idlest)
 		}
-		t.shut(idlest)
 	}
 	if err := s.open(); err != nil {
 		if !errors.Is(err, errReplaced) && !errors.Is(err, fs.ErrNotExist) {
@@ -257,11 +263,25 @@ func (t *tailer) leave(s *source) {
 		t.leaving = append(t.leaving, s)
 	}
 	t.shut(s)
-	delete(t.sources, s.id)
+	t.forget(s.id)
 	t.dirty = true
 }
 
+func (t *tailer) know(s *source) {
+	t.sources[s.id] = s
+	t.byTime = nil
+}
+
+func (t *tailer) forget(id fileID) {
+	delete(t.sources, id)
+	t.byTime = nil
+}
+
+// sourcesByTime are all, those written to longest ago first, as it was at the last look.
 func (t *tailer) sourcesByTime() []*source {
+	if len(t.byTime) > 0 {
+		return t.byTime
+	}
 	all := make([]*source, 0, len(t.sources))
 	for _, s := range t.sources {
 		all = append(all, s)
@@ -269,6 +289,7 @@ func (t *tailer) sourcesByTime() []*source {
 	slices.SortFunc(all, func(a, b *source) int {
 		return cmp.Or(a.modified.Compare(b.modified), cmp.Compare(a.path, b.path))
 	})
+	t.byTime = all
 	return all
 }
 

@@ -23,6 +23,7 @@ func (t *tailer) send(ctx context.Context, b *batch) {
 	records := b.records()
 	began := time.Now()
 	var said time.Time
+	failed := 0 // calls, one after the other
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		refused, err := t.dest.Put(ctx, records)
 		if err == nil && refused != nil && len(refused) != len(records) {
@@ -30,7 +31,9 @@ func (t *tailer) send(ctx context.Context, b *batch) {
 		}
 		if err != nil {
 			t.meter.call(len(records), 0, 0, true)
+			failed++
 		} else {
+			failed = 0
 			left, bytes := records[:0:len(records)], 0
 			for i, r := range records {
 				if refused != nil && refused[i] != nil {
@@ -53,7 +56,7 @@ func (t *tailer) send(ctx context.Context, b *batch) {
 			}
 		}
 		t.counts.retried.Add(int64(len(records)))
-		if now := time.Now(); ctx.Err() == nil && now.Sub(began) >= complainAfter && now.Sub(said) >= sayEvery {
+		if now := time.Now(); ctx.Err() == nil && (failed > 1 || now.Sub(began) >= complainAfter) && now.Sub(said) >= sayEvery {
 			said = now
 			t.sayShared(now, "records are not taken; they are sent again until they are", err)
 		}
@@ -61,7 +64,8 @@ func (t *tailer) send(ctx context.Context, b *batch) {
 	}
 }
 
-// complainAfter is how long a batch is refused before that is said: shards are busy at times.
+// complainAfter is how long records are refused before that is said: shards are busy at
+// times. A call that fails twice is said at once: the stream may not be there.
 const complainAfter = 5 * time.Second
 
 // backoff is how long to wait before attempt+1: twice as long each time, by chance up

@@ -2,12 +2,14 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,16 +35,24 @@ type Settings struct {
 	LogMetrics   bool
 	StatusEvery  time.Duration
 
-	SendersMax     int // calls under way, of all flows; 0: 12 a core
+	SendersMax     int // calls under way, of all flows; 0: SendersPerCore a core
+	SendersPerCore int
 	ConnectionsMax int // 0: as many as senders
 	ConnectTimeout time.Duration
 	AnswerTimeout  time.Duration
 	ShutdownGrace  time.Duration // for what is read and not yet taken
 
+	// HostTTL is after what time the machine is asked again what it is, for all flows: an
+	// hour, or the least that one of them says.
+	HostTTL time.Duration
+
 	CheckpointFile string // empty where the file has none
 	CheckpointTTL  time.Duration
 
 	Flows []*Flow
+	// Refused tells of flows that are not run because they are wrong, and of files of
+	// agent.d that cannot be read. The others are run.
+	Refused []error
 
 	// Notices tell of keys that have no effect here.
 	Notices []string
@@ -103,11 +113,13 @@ type Flow struct {
 	processing                                            []string // names
 }
 
-// Load reads a configuration file and, beside it, the flows in agent.d/*.json. The
-// error names every key that is wrong by its path, such as flows[0].filePattern.
-// Comments are allowed as in C; scalars may be strings, as in "500".
+// Load reads a configuration file and, beside it, the flows in agent.d/*.json. Every
+// key that is wrong is named by its path, such as flows[0].filePattern: a flow with one
+// is refused, and left out; one that is of all flows is an error, and so is no flow
+// that is right. Comments are allowed as in C; scalars may be strings, as in "500".
 func Load(file string) (*Settings, error) {
 	s := &Settings{
+		SendersPerCore: 12, HostTTL: time.Hour,
 		EmitMetrics: true, Namespace: "AWSKinesisAgent", MetricsEvery: 30 * time.Second,
 		StatusEvery: 30 * time.Second, ConnectTimeout: 10 * time.Second, AnswerTimeout: 50 * time.Second,
 		ShutdownGrace: 10 * time.Second, CheckpointTTL: 7 * 24 * time.Hour,
@@ -117,6 +129,15 @@ func Load(file string) (*Settings, error) {
 		return nil, err
 	}
 	errs := within(file, fill(s, raw, "", globalKeys))
+	s.Refused = within(file, errors.Join(s.Refused...))
+	for _, half := range []struct{ name, is, other, missing string }{
+		{"awsAccessKeyId", s.AccessKeyID, "awsSecretAccessKey", s.SecretAccessKey},
+		{"awsSecretAccessKey", s.SecretAccessKey, "awsAccessKeyId", s.AccessKeyID},
+	} {
+		if half.is != "" && half.missing == "" {
+			s.Notices = append(s.Notices, half.name+" has no effect: there is no "+half.other)
+		}
+	}
 	more, err := filepath.Glob(filepath.Join(filepath.Dir(file), "agent.d", "*.json"))
 	if err != nil {
 		return nil, err
@@ -124,28 +145,37 @@ func Load(file string) (*Settings, error) {
 	for _, name := range more {
 		raw, err := readConfig(name)
 		if err != nil {
-			errs = append(errs, err)
+			s.Refused = append(s.Refused, err)
 			continue
 		}
 		var other Settings
-		errs = append(errs, within(name, fill(&other, raw, "", flowsOnly))...)
+		err = errors.Join(fill(&other, raw, "", flowsOnly), errors.Join(other.Refused...))
+		s.Refused = append(s.Refused, within(name, err)...)
+		for _, n := range other.Notices {
+			s.Notices = append(s.Notices, name+": "+n)
+		}
 		s.Flows = append(s.Flows, other.Flows...)
 	}
 	seen := map[string]bool{}
-	for _, f := range s.Flows {
-		if seen[f.ID] && f.ID != "" {
-			errs = append(errs, fmt.Errorf("%s: there are two flows from %s to %s %s", file, f.filePattern, f.Service, f.Stream))
+	s.Flows = slices.DeleteFunc(s.Flows, func(f *Flow) bool {
+		twice := seen[f.ID]
+		if twice {
+			s.Refused = append(s.Refused, fmt.Errorf("%s: there are two flows from %s to %s %s", file, f.filePattern, f.Service, f.Stream))
+		} else {
+			s.Notices = append(s.Notices, f.notices...)
+			s.HostTTL = min(s.HostTTL, cmp.Or(f.convert.hostTTL(), s.HostTTL))
 		}
 		seen[f.ID] = true
-		s.Notices = append(s.Notices, f.notices...)
+		return twice
+	})
+	if len(errs) == 0 && len(s.Flows) > 0 {
+		return s, nil
 	}
-	if len(errs) == 0 && len(s.Flows) == 0 {
+	errs = append(errs, s.Refused...)
+	if len(errs) == 0 {
 		errs = append(errs, fmt.Errorf("%s: flows: there are none", file))
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	return s, nil
+	return nil, errors.Join(errs...)
 }
 
 // within names the file before each error of a list that errors.Join made.

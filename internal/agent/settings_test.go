@@ -58,7 +58,6 @@ func TestLoadRefuses(t *testing.T) {
 		{flow(`, "dataProcessingOptions": [{"optionName": "USINGPLUGGIN", "className": "com.example.X"}]`), `names a Java class, which cannot be run here`},
 		{`{"userDefinedCredentialsProvider.classname": "com.example.X", "flows": []}`, `userDefinedCredentialsProvider.classname: it names a Java class`},
 		{`{"cloudwatch.emitMetrics": "maybe", "flows": []}`, `cloudwatch.emitMetrics: "maybe" is neither true nor false`},
-		{`{"flows": [{"filePattern": "/a/b", "kinesisStream": "s"}, {"filePattern": "/a/b", "kinesisStream": "s"}]}`, `there are two flows from /a/b to kinesis s`},
 	} {
 		_, err := Load(writeConfig(t, c.config))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -77,6 +76,67 @@ func TestLoadTellsAll(t *testing.T) {
 	}
 }
 
+// A flow that is wrong is refused, and so is a file of agent.d that cannot be read; the
+// other flows are run. Keys of agent.json that agent.d has are told to have no effect.
+func TestLoadRefusesFlows(t *testing.T) {
+	name := writeConfig(t, `{"flows": [
+		{"filePattern": "/a/one", "kinesisStream": "s"},
+		{"filePatern": "/a/two", "kinesisStream": "s", "maxBufferAgeMillis": 1},
+		{"filePattern": "/a/one", "kinesisStream": "s"},
+		{"filePattern": "/a/four", "deliveryStream": "d"}]}`)
+	more := filepath.Join(filepath.Dir(name), "agent.d")
+	if err := os.Mkdir(more, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range map[string]string{
+		"a.json": `{"flows": [{"filePattern": "/a/five", "kinesisStream": "s"}], "cloudwatch.emitMetrics": false}`,
+		"b.json": `{"flows": [`,
+		"c.json": `{"flows": [{"filePattern": "/a/six", "kinesisStream": "s", "initialPosition": "MIDDLE"}, {"filePattern": "/a/seven", "kinesisStream": "s"}]}`,
+		"d.txt":  `no configuration`,
+	} {
+		if err := os.WriteFile(filepath.Join(more, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var run []string
+	for _, f := range s.Flows {
+		run = append(run, f.Pattern)
+	}
+	if got, want := strings.Join(run, " "), "one four five seven"; got != want {
+		t.Errorf("flows %s, want %s", got, want)
+	}
+	for i, want := range []string{
+		"agent.json: flows[1].filePatern: there is no such key; did you mean filePattern?",
+		"agent.json: flows[1].maxBufferAgeMillis: 1 is not 1000 to 900000",
+		"agent.json: flows[1].filePattern: it is missing",
+		"b.json:1: ",
+		`c.json: flows[0].initialPosition: "MIDDLE" is none of`,
+		"there are two flows from /a/one to kinesis s",
+	} {
+		if i >= len(s.Refused) || !strings.Contains(s.Refused[i].Error(), want) {
+			t.Errorf("refused %q, want at %d: %s", s.Refused, i, want)
+		}
+	}
+	if len(s.Refused) != 6 {
+		t.Errorf("%d are refused: %q", len(s.Refused), s.Refused)
+	}
+	if !s.EmitMetrics || len(s.Notices) != 1 || !strings.Contains(s.Notices[0], "a.json: cloudwatch.emitMetrics has no effect: agent.d has flows only") {
+		t.Errorf("notices %q", s.Notices)
+	}
+}
+
+// What is wrong for all flows stops all.
+func TestLoadRefusesAll(t *testing.T) {
+	_, err := Load(writeConfig(t, `{"kinesis.endpont": "x", "flows": [{"filePattern": "/a/one", "kinesisStream": "s"}]}`))
+	if err == nil || !strings.Contains(err.Error(), "kinesis.endpont: there is no such key; did you mean kinesis.endpoint?") {
+		t.Errorf("%v", err)
+	}
+}
+
 // A file as the Kinesis Agent ships it, with what it allows: comments, numbers and
 // booleans as strings, keys of other flows in agent.d.
 func TestLoad(t *testing.T) {
@@ -89,6 +149,7 @@ func TestLoad(t *testing.T) {
 	  "kinesis.region": null,
 	  "maxSendingThreads": "7",
 	  "useTcpKeepAlive": true,
+	  "maxSendingThreadsPerCore": 3,
 	  "flows": [
 	    {
 	      "filePattern": "/tmp//app.log*", "kinesisStream": "yourstream", "partitionKeyOption": "DETERMINISTIC",
@@ -102,14 +163,15 @@ func TestLoad(t *testing.T) {
 	if err := os.Mkdir(more, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(more, "one.json"), []byte(`{"flows": [{"filePattern": "/var/x", "kinesisStream": "third"}]}`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(more, "one.json"), []byte(`{"flows": [{"filePattern": "/var/x", "kinesisStream": "third",
+		"dataProcessingOptions": [{"optionName": "ADDEC2METADATA", "logFormat": "SYSLOG", "metadataTTL": 90}]}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := Load(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.EmitMetrics || s.Namespace != "AWSKinesisAgent" || s.SendersMax != 7 || s.CheckpointTTL != 7*24*time.Hour || s.ShutdownGrace != 10*time.Second || len(s.Flows) != 3 {
+	if s.EmitMetrics || s.Namespace != "AWSKinesisAgent" || s.SendersMax != 7 || s.SendersPerCore != 3 || s.HostTTL != 90*time.Second || s.CheckpointTTL != 7*24*time.Hour || s.ShutdownGrace != 10*time.Second || len(s.Flows) != 3 {
 		t.Errorf("%+v", s)
 	}
 	if want := "useTcpKeepAlive has no effect: TCP keep-alive is always on"; len(s.Notices) != 1 || s.Notices[0] != want {
@@ -164,6 +226,37 @@ func TestGlob(t *testing.T) {
 	for _, glob := range []string{"a[", "{a", "{a{b}}", `a\`, "[z-a]"} {
 		if _, err := compileGlob(glob); err == nil {
 			t.Errorf("%s is taken", glob)
+		}
+	}
+}
+
+// The manual has every key that is taken.
+func TestManualHasKeys(t *testing.T) {
+	text, err := os.ReadFile("../../docs/agent.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, k := range globalKeys {
+		names = append(names, k.name)
+	}
+	for _, k := range flowKeys {
+		names = append(names, k.name)
+	}
+	for _, k := range optionFields {
+		names = append(names, k.name)
+	}
+	for _, name := range names {
+		group, rest, _ := strings.Cut(name, ".")
+		manual := string(text)
+		if !strings.Contains(manual, "`"+name+"`") && !strings.Contains(manual, "`."+rest+"`") && !strings.Contains(manual, "`"+group+".*`") &&
+			name != "optionName" && name != "flows" {
+			t.Errorf("the manual lacks %s", name)
+		}
+	}
+	for name := range optionKeys {
+		if !strings.Contains(string(text), "| "+name+" |") {
+			t.Errorf("the manual lacks %s", name)
 		}
 	}
 }

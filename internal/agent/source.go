@@ -38,6 +38,10 @@ type source struct {
 	grew     time.Time // when a look last found another size
 	gone     time.Time // since when no name that the pattern matches leads to it; zero: one does
 
+	savedIn uint64 // the version of the store that has it first; 0: none yet
+	stored  bool   // that is on disk: it may be read
+	glimpse []byte // its first bytes, up to headBytes, of one that nothing was read of
+
 	offset     int64     // all before is in batches, or not to be sent
 	head       []byte    // its first bytes, of those before offset
 	trail      []byte    // the last ones before offset
@@ -112,6 +116,51 @@ func (s *source) remember(raw []byte, start int64) {
 // headAt is what the first bytes were when the offset was there.
 func (s *source) headAt(offset int64) []byte {
 	return s.head[:min(int64(len(s.head)), offset)]
+}
+
+// glance keeps how a source begins that nothing was read of, while there is less of that
+// than headBytes.
+func (s *source) glance() error {
+	n := min(s.size, headBytes)
+	if s.offset > 0 || s.file == nil || int64(len(s.glimpse)) >= n {
+		return nil
+	}
+	b, err := readExactly(s.file, 0, n)
+	if err == nil && bytes.HasPrefix(b, s.glimpse) {
+		s.glimpse = b
+	}
+	return eofIsNo(err)
+}
+
+// begins is how it begins, as far as that was read or seen.
+func (s *source) begins() []byte {
+	if len(s.head) > 0 {
+		return s.head
+	}
+	return s.glimpse
+}
+
+// withFile asks of the file, which is opened for it if it is closed.
+func (s *source) withFile(ask func(io.ReaderAt) (bool, error)) (bool, error) {
+	if s.file != nil {
+		return ask(s.file)
+	}
+	f, err := os.Open(s.path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return ask(f)
+}
+
+// mayBeIn says whether a file may have this content, of which nothing was read yet: it begins
+// alike, and has least bytes.
+func (s *source) mayBeIn(f io.ReaderAt, size, least int64) (bool, error) {
+	if len(s.glimpse) < headBytes || size < least {
+		return false, nil
+	}
+	b, err := readExactly(f, 0, headBytes)
+	return err == nil && bytes.Equal(b, s.glimpse), eofIsNo(err)
 }
 
 // isIn says whether a file has this content, up to the offset.

@@ -11,6 +11,8 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,15 +74,24 @@ func printOf(b []byte) fingerprint {
 	return fingerprint(fmt.Sprintf("%d:%s", len(b), hex.EncodeToString(sum[:16])))
 }
 
+// length is how many bytes it is of; 0 if it is of none, or none at all.
+func (p fingerprint) length() int64 {
+	text, _, _ := strings.Cut(string(p), ":")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > headBytes {
+		return 0
+	}
+	return n
+}
+
 // matches says whether the bytes before end have this fingerprint, or those from 0 on if
 // end is negative. The empty fingerprint matches anything.
 func (p fingerprint) matches(f io.ReaderAt, end int64) (bool, error) {
 	if p == "" {
 		return true, nil
 	}
-	var n int64
-	var sum string
-	if _, err := fmt.Sscanf(string(p), "%d:%s", &n, &sum); err != nil || n < 0 || n > headBytes {
+	n := p.length()
+	if n == 0 {
 		return false, nil
 	}
 	if end < 0 {
@@ -117,9 +128,13 @@ type store struct {
 
 	writing sync.Mutex // of the file; taken before mu
 
-	mu    sync.Mutex
-	flows map[string][]entry // by flow; with no entries, the flow was run
-	dirty bool
+	hurry chan struct{} // a flush is waited for
+
+	mu      sync.Mutex
+	flows   map[string][]entry // by flow; with no entries, the flow was run
+	version uint64             // of flows: how often they were set
+	flushed uint64             // the version that is in the file
+	failing bool               // the last flush failed
 }
 
 // openStore reads the file, which need not exist, and keeps others from it.
@@ -135,7 +150,7 @@ func openStore(fsys vfs.FS, name string, ttl time.Duration) (*store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the checkpoints: %w", err)
 	}
-	s := &store{fsys: fsys, name: name, ttl: ttl, lock: lock, flows: map[string][]entry{}}
+	s := &store{fsys: fsys, name: name, ttl: ttl, lock: lock, hurry: make(chan struct{}, 1), flows: map[string][]entry{}}
 	if err := s.load(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("cannot read the checkpoints in %s: %w", name, err)
@@ -201,12 +216,28 @@ func (s *store) of(flow string) (entries []entry, known bool) {
 	return entries, known
 }
 
-// set replaces what is stored of a flow with the next flush.
-func (s *store) set(flow string, entries []entry) {
+// set replaces what is stored of a flow with the next flush. It returns what to ask safe for.
+func (s *store) set(flow string, entries []entry) (version uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flows[flow] = entries
-	s.dirty = true
+	s.version++
+	return s.version
+}
+
+// safe says whether what was set is in the file, or cannot be written: then it is not waited for.
+func (s *store) safe(version uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flushed >= version || s.failing
+}
+
+// wake asks for a flush at once.
+func (s *store) wake() {
+	select {
+	case s.hurry <- struct{}{}:
+	default:
+	}
 }
 
 // flush writes what was set since the last one. It is durable on return.
@@ -214,11 +245,11 @@ func (s *store) flush() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.mu.Lock()
-	if !s.dirty {
+	version := s.version
+	if s.flushed == version {
 		s.mu.Unlock()
 		return nil
 	}
-	s.dirty = false
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -237,12 +268,12 @@ func (s *store) flush() error {
 	if err == nil {
 		err = s.write(b.Bytes())
 	}
-	if err != nil {
-		s.mu.Lock()
-		s.dirty = true
-		s.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failing = err != nil; err != nil {
 		return fmt.Errorf("cannot write the checkpoints: %w", err)
 	}
+	s.flushed = version
 	return nil
 }
 

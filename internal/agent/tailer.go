@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -50,10 +51,15 @@ type tailer struct {
 	lastScan time.Time
 	lastLook time.Time
 	lastSave time.Time
-	open     int  // files
-	waiting  bool // a source waits for another one, see judge
-	idle     bool // the last look found nothing to read
+	open     int // files
+	openMax  int
+	closable []*source       // of those that are open, which rests longest first, as of the last look
+	byTime   []*source       // see sourcesByTime; nil: to be made
+	hidden   map[string]bool // paths that the last list could not look at
+	waiting  bool            // a source waits for another one, see judge
+	idle     bool            // the last look found nothing to read
 	dirty    bool
+	unsaved  bool // there are sources that no save has yet: they wait for one
 	said     map[string]time.Time
 
 	batch         *batch // being filled; nil if there is none
@@ -118,8 +124,12 @@ func (t *tailer) loop(ctx context.Context) {
 		if b := t.batch; b != nil && !b.empty() && now.Sub(b.began) >= t.flow.BufferAge && t.room() {
 			t.seal()
 		}
-		if t.dirty && now.Sub(t.lastSave) >= saveEvery {
+		if t.dirty && (now.Sub(t.lastSave) >= saveEvery || t.unsaved && now.Sub(t.lastSave) >= flushEvery) {
+			hurry := t.unsaved
 			t.save(now)
+			if hurry {
+				t.store.wake()
+			}
 		}
 		if worked {
 			select {
@@ -146,6 +156,7 @@ func (t *tailer) look(now time.Time) {
 	t.lastLook = now
 	waited := t.waiting // since the last look
 	t.ready, t.waiting = t.ready[:0], false
+	t.byTime, t.closable = nil, t.closable[:0]
 	var behindBytes, behindFiles int64
 	for _, s := range t.sourcesByTime() {
 		if t.sources[s.id] != s {
@@ -157,13 +168,16 @@ func (t *tailer) look(now time.Time) {
 				t.say(now, "cannot look at a file", "file", s.path, "error", err)
 				continue
 			}
+			largest := s.largest
 			t.resize(s, info.Size(), now)
 			same := info.ModTime().Equal(s.modified)
-			s.modified = info.ModTime()
-			if s.copyOf == nil && (s.size < s.offset || s.size == s.offset && !same && !t.still(s)) {
+			if s.copyOf == nil && (s.size < s.offset || s.offset == 0 && s.size < largest || !same && !t.still(s)) {
+				s.largest = largest // of what is lost
 				t.lose(s, now)
 				continue
 			}
+			s.modified = info.ModTime()
+			t.glance(s, now)
 		}
 		if left := s.size - s.offset; left > 0 && s.copyOf == nil && !s.finished {
 			behindBytes += left
@@ -186,13 +200,30 @@ func (t *tailer) look(now time.Time) {
 		}
 		t.ready = append(t.ready, s)
 	}
+	for _, s := range t.sources {
+		if s.mayClose() {
+			t.closable = append(t.closable, s)
+		}
+	}
+	slices.SortFunc(t.closable, func(a, b *source) int { return a.grew.Compare(b.grew) })
 	t.idle = len(t.ready) == 0 && !waited
 	t.counts.behindBytes.Store(behindBytes)
 	t.counts.behindFiles.Store(behindFiles)
 }
 
-// still says whether a file that was written to and did not grow has its content.
+func (t *tailer) glance(s *source, now time.Time) {
+	if err := s.glance(); err != nil {
+		t.say(now, "cannot read a file", "file", s.path, "error", err)
+	}
+}
+
+// still says whether a file that was written to has its content: that it did not shrink
+// does not tell, it may have been filled again since the last look.
 func (t *tailer) still(s *source) bool {
+	if s.offset == 0 {
+		b, err := readExactly(s.file, 0, int64(len(s.glimpse)))
+		return err == nil && bytes.Equal(b, s.glimpse) || eofIsNo(err) != nil
+	}
 	is, err := s.isIn(s.file, s.size)
 	return err != nil || is
 }
@@ -465,7 +496,7 @@ func (t *tailer) fill(s *source, now time.Time) bool {
 		t.say(now, "cannot read a file", "file", s.path, "error", err)
 		return false
 	}
-	if n < lead || !bytes.Equal(t.buf[:lead], s.trail) {
+	if n < lead || !bytes.Equal(t.buf[:lead], s.trail) || s.offset == 0 && !bytes.HasPrefix(t.buf[:n], s.glimpse) {
 		t.lose(s, now)
 		return false
 	}

@@ -65,6 +65,9 @@ type Op struct {
 	Status  int    // HTTP status of success, 200
 	Input   *Shape // structure; never nil (an operation without input has an empty structure)
 	Output  *Shape // structure; never nil
+	// NoOutput says that the model has no output, and Output is an empty structure:
+	// a success has no body then, not one of a structure without members.
+	NoOutput bool
 	// NewInput makes a *XInput for the codec to fill.
 	NewInput func() any
 	// NewOutput makes a *XOutput, for clients and tests.

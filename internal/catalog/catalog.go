@@ -3,7 +3,8 @@
 // documents, changed by commands that are applied in the order of a reserved
 // log shard. Every process applies the same commands in the same order, so no
 // leader is elected, and the same code serves one process on a disk and many on
-// Kafka.
+// Kafka. (Package statelog does that for every state of the kind; what a document,
+// a command and a snapshot are is this package's.)
 //
 // A document is JSON under a slash-separated key; its meaning belongs to the
 // service that writes it (fields are only ever added; a change of meaning gets
@@ -46,16 +47,16 @@ package catalog
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rheostream/rheo/internal/blob"
 	"github.com/rheostream/rheo/internal/shardlog"
+	"github.com/rheostream/rheo/internal/statelog"
 )
 
 // ShardID is the reserved log shard of the catalog of all services.
@@ -80,28 +81,17 @@ type Config struct {
 
 // Catalog is one process's copy of the state. All methods may be called concurrently.
 type Catalog struct {
-	cfg     Config
-	shard   shardlog.Shard
-	closing sync.Once
-	stop    context.CancelFunc
-	done    chan struct{} // closed when no command is applied any more
-	work    sync.WaitGroup
-
-	logged   atomic.Int64  // bytes of commands applied since Open, by which snapshots are paced
-	progress chan struct{} // there is more of them
+	log       *statelog.Log
+	snapshots *statelog.Snapshots
+	closing   sync.Once
+	stop      context.CancelFunc // of the snapshot loop
+	work      sync.WaitGroup
 
 	mu       sync.RWMutex
-	shown    *State                  // mu; what readers see: the state after some command, itself never changed
-	watchers []watcher               // mu
-	pending  map[[16]byte]chan error // mu; commands of this process that await their own application
-	failed   error                   // mu; the log could not be read: nothing can be committed any more
+	shown    *State    // mu; what readers see: the state after some command, itself never changed
+	watchers []watcher // mu
 
-	state *State // the apply loop's
-
-	// Of the snapshot loop, and of Open and Close before and after it.
-	covered       int64           // logged, at the last snapshot
-	snapshotBytes int64           // size of the last snapshot
-	bad           map[string]bool // snapshots that could not be read
+	state *State // of whoever applies commands
 }
 
 type watcher struct {
@@ -125,58 +115,35 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	if cfg.Shard == "" {
 		cfg.Shard = ShardID
 	}
-	shard, err := cfg.Log.Shard(cfg.Shard)
-	if errors.Is(err, shardlog.ErrNotFound) {
-		shard, err = cfg.Log.Create(ctx, cfg.Shard, shardlog.Options{})
-	}
+	name := string(cfg.Shard)
+	c := new(Catalog)
+	log, err := statelog.Open(ctx, statelog.Config{Log: cfg.Log, Shard: cfg.Shard, Machine: applier{c}, Name: name, Snapshot: "snapshot", Mend: mend, Logger: cfg.Logger})
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the log shard %s: %w", cfg.Shard, err)
-	}
-	c := &Catalog{
-		cfg: cfg, shard: shard, done: make(chan struct{}), progress: make(chan struct{}, 1),
-		pending: map[[16]byte]chan error{}, bad: map[string]bool{},
-	}
-	if err := c.restore(ctx); err != nil {
 		return nil, err
 	}
-	loopCtx, cancel := context.WithCancel(context.Background())
-	c.stop = cancel
-	c.work.Go(func() { c.applyLoop(loopCtx) })
-	c.work.Go(func() { c.snapshotLoop(loopCtx) })
-	return c, nil
-}
-
-// restore makes the state of the newest snapshot that can be read and the commands behind it.
-func (c *Catalog) restore(ctx context.Context) error {
-	st, newest, wrong, err := c.loadSnapshot(ctx)
-	if err != nil {
+	c.log = log
+	c.snapshots = &statelog.Snapshots{Blobs: cfg.Blobs, Prefix: name + "/snapshot-", Name: name, Logger: cfg.Logger,
+		Current: c.current, Every: cfg.SnapshotEvery, Interval: cfg.SnapshotInterval}
+	c.state = newState()
+	_, newest, wrong, err := c.snapshots.Load(ctx, func(r io.Reader, size int64) error {
+		st, err := readState(r, size)
+		if err == nil {
+			c.state = st
+		}
 		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	first, next := c.shard.Info().First, c.shard.Info().Next
-	if uint64(next) <= newest {
-		// New commands would get old offsets, and be taken for part of the snapshot.
-		return fmt.Errorf("%s: the log ends before %d, but the newest snapshot reaches to %d: the log is not the one that belongs to these blobs. %s", c.cfg.Shard, next, newest, mend)
+	c.shown = c.state.copy()
+	if err := log.Replay(ctx, newest, wrong); err != nil {
+		return nil, err
 	}
-	if first > nextOffset(st.offset) && next > nextOffset(st.offset) {
-		err := fmt.Errorf("%s: the log starts at %d, but the newest readable snapshot ends at %d: what is between is missing", c.cfg.Shard, first, st.offset)
-		if wrong != nil {
-			err = fmt.Errorf("%w (%w)", err, wrong)
-		}
-		return fmt.Errorf("%w. %s", err, mend)
-	}
-	c.state = st
-	c.shown = st.copy()
-	var b shardlog.Batch
-	for nextOffset(c.state.offset) < c.shard.Info().Next {
-		if err := c.applyNext(ctx, &b); err != nil {
-			err = fmt.Errorf("%s: cannot apply the commands behind the snapshot at %d: %w", c.cfg.Shard, st.offset, err)
-			if ctx.Err() != nil || errors.Is(err, errNewer) {
-				return err
-			}
-			return fmt.Errorf("%w. %s", err, mend)
-		}
-	}
-	return nil
+	loop, cancel := context.WithCancel(context.Background())
+	c.stop = cancel
+	log.Start()
+	c.work.Go(func() { c.snapshots.Loop(loop, log) })
+	return c, nil
 }
 
 // Close stops applying and writes a snapshot of what was applied since the
@@ -185,17 +152,8 @@ func (c *Catalog) Close() {
 	c.closing.Do(func() {
 		c.stop()
 		c.work.Wait()
-		c.mu.Lock()
-		failed := c.failed
-		c.mu.Unlock()
-		if failed != nil || c.logged.Load() == c.covered {
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := c.snapshot(ctx); err != nil {
-			c.cfg.Logger.Error("cannot write catalog snapshot; the next start reads the log instead", "catalog", c.cfg.Shard, "err", err)
-		}
+		c.log.Stop()
+		c.snapshots.Last(c.log)
 	})
 }
 
@@ -246,97 +204,36 @@ func (c *Catalog) Commit(ctx context.Context, t Txn) error {
 	rand.Read(id[:])
 	data, err := command{id, t}.encode()
 	if err != nil {
-		return fmt.Errorf("%s: cannot encode command: %w", c.cfg.Shard, err)
+		return fmt.Errorf("catalog: cannot encode command: %w", err)
 	}
-	outcome := make(chan error, 1)
-	c.mu.Lock()
-	if c.failed != nil {
-		c.mu.Unlock()
-		return c.failed
-	}
-	c.pending[id] = outcome
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.pending, id)
-		c.mu.Unlock()
-	}()
-
-	put := []shardlog.Put{{Shard: c.shard, Urgent: true, Records: []shardlog.Record{{Data: data}}}}
-	c.cfg.Log.Append(ctx, put)
-	if put[0].Err != nil {
-		return fmt.Errorf("%s: cannot log command: %w", c.cfg.Shard, put[0].Err)
-	}
-	select {
-	case err := <-outcome:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.done:
-		return shardlog.ErrClosed
-	}
+	return c.log.Commit(ctx, id, data, true)
 }
 
-func (c *Catalog) applyLoop(ctx context.Context) {
-	defer close(c.done)
-	var b shardlog.Batch
-	for {
-		err := c.shard.Wait(ctx, nextOffset(c.state.offset))
-		if err == nil {
-			err = c.applyNext(ctx, &b)
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			c.fail(fmt.Errorf("%s: cannot go on: %w", c.cfg.Shard, err))
-			return
-		}
-		select {
-		case c.progress <- struct{}{}:
-		default:
-		}
-	}
-}
+// An applier is the catalog as the log knows it.
+type applier struct{ c *Catalog }
 
-func nextOffset(offset uint64) shardlog.Offset { return shardlog.Offset(offset) + 1 }
+func (a applier) Offset() uint64 { return a.c.state.offset }
 
-func (c *Catalog) fail(err error) {
-	c.cfg.Logger.Error(err.Error())
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.failed = err
-	for _, ch := range c.pending {
-		ch <- err
-	}
-	clear(c.pending)
-}
-
-// applyNext applies one batch of commands.
-func (c *Catalog) applyNext(ctx context.Context, b *shardlog.Batch) error {
-	from := nextOffset(c.state.offset)
-	if err := c.shard.Read(ctx, from, 1000, 1<<20, b); err != nil {
-		return err
-	}
+func (a applier) Apply(b *shardlog.Batch) ([]statelog.Outcome, error) {
+	outcomes := make([]statelog.Outcome, 0, len(b.Records))
 	for _, r := range b.Records {
 		cmd, err := parseCommand(r.Data)
 		if err != nil {
-			return fmt.Errorf("command %d: %w", r.Offset, err)
+			return nil, fmt.Errorf("command %d: %w", r.Offset, err)
 		}
-		c.apply(uint64(r.Offset), cmd)
-		c.logged.Add(int64(len(r.Data)))
+		outcomes = append(outcomes, statelog.Outcome{ID: cmd.id, Err: a.c.apply(uint64(r.Offset), cmd)})
 	}
-	if len(b.Records) == 0 && b.Next > from { // offsets without records, as failed groups leave
-		c.mu.Lock()
-		c.state.offset = uint64(b.Next) - 1
-		c.shown = c.state.copy()
-		c.mu.Unlock()
+	if end := uint64(b.Next); len(b.Records) == 0 && end > a.c.state.offset+1 { // offsets without records, as failed groups leave
+		a.c.mu.Lock()
+		a.c.state.offset = end - 1
+		a.c.shown = a.c.state.copy()
+		a.c.mu.Unlock()
 	}
-	return nil
+	return outcomes, nil
 }
 
-// apply applies a command, tells the watchers, shows it to readers and answers its issuer.
-func (c *Catalog) apply(offset uint64, cmd command) {
+// apply applies a command, tells the watchers and shows it to readers.
+func (c *Catalog) apply(offset uint64, cmd command) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	changes, err := c.state.Apply(offset, cmd.txn)
@@ -346,8 +243,5 @@ func (c *Catalog) apply(offset uint64, cmd command) {
 		}
 	}
 	c.shown = c.state.copy()
-	if ch, ok := c.pending[cmd.id]; ok {
-		delete(c.pending, cmd.id)
-		ch <- err
-	}
+	return err
 }

@@ -244,7 +244,7 @@ func TestConcurrentCommits(t *testing.T) {
 func TestNewerCommandStopsTheCatalog(t *testing.T) {
 	m := newMachine(t, 1, 0)
 	m.set("a", 1)
-	put := []shardlog.Put{{Shard: m.shard, Records: []shardlog.Record{{Data: append([]byte{commandTrees + 1}, make([]byte, 40)...)}}}}
+	put := []shardlog.Put{{Shard: m.shard(), Records: []shardlog.Record{{Data: append([]byte{commandTrees + 1}, make([]byte, 40)...)}}}}
 	m.log.Append(t.Context(), put)
 	if put[0].Err != nil {
 		t.Fatal(put[0].Err)

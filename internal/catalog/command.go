@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/rheostream/rheo/internal/statelog"
 )
 
 // A Txn is a conditional change of documents, applied whole or not at all: what
@@ -75,7 +77,7 @@ func parseCommand(b []byte) (command, error) {
 		return c, fmt.Errorf("command of %d bytes", len(b))
 	}
 	if b[0] != commandDocuments && b[0] != commandTrees {
-		return c, fmt.Errorf("version %d: %w", b[0], errNewer)
+		return c, fmt.Errorf("version %d: %w", b[0], statelog.ErrNewer)
 	}
 	copy(c.id[:], b[1:17])
 	// Unmarshal copies, so nothing aliases the log's memory.

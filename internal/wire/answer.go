@@ -65,11 +65,7 @@ func (x *exchange) answer(out any) error {
 	case Query:
 		a.Body = QueryRequestID(a.Body, x.requestID)
 	case JSON, CBOR:
-		// Kinesis has no body where the model has no output. Once a service is
-		// served whose outputs are in the model but have no members (Firehose:
-		// DeleteDeliveryStream), which AWS answers with {}, the operation table
-		// must tell the two apart.
-		if len(x.route.op.Output.Members) == 0 {
+		if x.route.op.NoOutput {
 			a.Body = nil
 		}
 	}

@@ -169,6 +169,20 @@ func TestNoOutput(t *testing.T) {
 	}
 }
 
+// TestOutputWithoutMembers: an output that is in the model has a body, if it has no
+// members too, as Firehose's DeleteDeliveryStream.
+func TestOutputWithoutMembers(t *testing.T) {
+	h, _ := testHandler(t, nil)
+	for want, noOutput := range map[string]bool{"{}": false, "": true} {
+		w := httptest.NewRecorder()
+		op := &api.Op{Service: &api.Service{}, Status: 200, Output: &api.Shape{}, NoOutput: noOutput}
+		x := exchange{Handler: h, w: w, r: request("http://localhost/", "Any", "{}"), route: route{op: op, codec: json11}}
+		if err := x.answer(&struct{}{}); err != nil || w.Body.String() != want {
+			t.Errorf("NoOutput %t: %q, %v; want %q", noOutput, w.Body, err, want)
+		}
+	}
+}
+
 // TestEmptyBody: no body is not an empty structure, but where there is no input.
 func TestEmptyBody(t *testing.T) {
 	h, _ := testHandler(t, nil)

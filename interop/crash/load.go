@@ -90,8 +90,8 @@ func (s *stream) awaitActive(ctx context.Context) (*types.StreamDescriptionSumma
 	}
 }
 
-// load has writers, readers and a resharder at work until the server is killed after d.
-func (s *stream) load(ctx context.Context, server *daemon.Daemon, until time.Duration) {
+// load has writers, readers and a resharder at work, and the companions, until the server is killed after d.
+func (s *stream) load(ctx context.Context, server *daemon.Daemon, beside *companions, until time.Duration) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	dead := make(chan struct{}) // once the kill is on its way
@@ -111,6 +111,7 @@ func (s *stream) load(ctx context.Context, server *daemon.Daemon, until time.Dur
 		}
 	}
 	all.Go(func() { s.reshard(ctx, dead, shards, rand.New(rand.NewPCG(s.seed, uint64(s.calls[0])))) })
+	beside.load(ctx, dead, &all)
 	time.Sleep(until)
 	close(dead)
 	server.Kill()

@@ -4,7 +4,10 @@
 //   - every acknowledged record is there, at its shard and sequence number, with its bytes;
 //   - whatever a reader saw, by GetRecords or fan-out, acknowledged or not, is there at the same number;
 //   - no record is there twice, and the calls of a writer are in their order, across splits and merges too;
-//   - an acknowledged split or merge has happened.
+//   - an acknowledged split or merge has happened;
+//   - leases in DynamoDB that were raised under conditions, alone and in transactions, are
+//     at the value that was answered last, or one ahead by the call that was cut off;
+//   - metrics in CloudWatch sum up to what was answered.
 //
 // Each cycle starts the server on the files that the last one left (sometimes
 // killing it once more while it recovers), reads everything back, then writes,
@@ -21,6 +24,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -48,8 +52,10 @@ func main() {
 	}
 	fmt.Printf("seen by readers %d, of those gone %d; out of order %d; reshards acknowledged %d, undone %d\n",
 		total.seen, total.gone, total.disordered, total.reshards, total.undone)
+	fmt.Printf("lease writes acknowledged %d, leases wrong %d; metric data acknowledged %d, sums wrong %d\n",
+		total.leases, total.leasesLost, total.data, total.dataLost)
 	fmt.Printf("acked %d, lost %d, duplicated %d\n", total.acked, total.lost, total.duplicated)
-	if err != nil || total.wrong() || total.acked == 0 {
+	if err != nil || total.wrong() || total.acked == 0 || total.leases == 0 || total.data == 0 {
 		os.Exit(1)
 	}
 }
@@ -59,9 +65,15 @@ type tally struct {
 	acked, lost, duplicated, disordered int
 	seen, gone                          int
 	reshards, undone                    int
+	leases, leasesLost                  int
+	data, dataLost                      int
+
+	held [leaseHolders]int // leases that are counted already
 }
 
-func (t tally) wrong() bool { return t.lost+t.duplicated+t.disordered+t.gone+t.undone > 0 }
+func (t tally) wrong() bool {
+	return t.lost+t.duplicated+t.disordered+t.gone+t.undone+t.leasesLost+t.dataLost > 0
+}
 
 func run(ctx context.Context, cycles int, binary, dir string, seed uint64) (total tally, err error) {
 	if binary == "" {
@@ -90,6 +102,7 @@ func run(ctx context.Context, cycles int, binary, dir string, seed uint64) (tota
 	var log bytes.Buffer
 	config := daemon.Config{Binary: binary, Dir: dir, Log: &log, Args: []string{"--limits", "off"}}
 	var s *stream
+	var beside *companions
 	for cycle := 0; ctx.Err() == nil; cycle++ {
 		log.Reset()
 		if cycle > 0 && random.IntN(4) == 0 {
@@ -107,7 +120,8 @@ func run(ctx context.Context, cycles int, binary, dir string, seed uint64) (tota
 		}
 		if s != nil {
 			s.connect(d)
-			if err := s.check(ctx, &total); err != nil {
+			beside.connect(d)
+			if err := errors.Join(s.check(ctx, &total), beside.check(ctx, &total)); err != nil {
 				d.Kill()
 				return total, fmt.Errorf("check after kill %d: %w\n%s", cycle, err, log.String())
 			}
@@ -122,6 +136,12 @@ func run(ctx context.Context, cycles int, binary, dir string, seed uint64) (tota
 			}
 			return total, d.Stop()
 		}
+		if beside == nil {
+			if beside, err = newCompanions(ctx, d); err != nil {
+				d.Kill()
+				return total, err
+			}
+		}
 		if cycle%cyclesPerStream == 0 {
 			if s != nil {
 				if err := s.delete(ctx); err != nil {
@@ -135,7 +155,7 @@ func run(ctx context.Context, cycles int, binary, dir string, seed uint64) (tota
 				return total, err
 			}
 		}
-		s.load(ctx, d, time.Duration(50+random.IntN(750))*time.Millisecond)
+		s.load(ctx, d, beside, time.Duration(50+random.IntN(750))*time.Millisecond)
 		if (cycle+1)%10 == 0 || cycle+1 == cycles {
 			fmt.Printf("%d kills: %d records acknowledged\n", cycle+1, total.acked+s.ackedSinceCheck)
 		}

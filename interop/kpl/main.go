@@ -24,11 +24,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/rheostream/rheo/interop/contents"
 	"github.com/rheostream/rheo/interop/javalog"
+	"github.com/rheostream/rheo/interop/metrics"
 )
 
 const (
@@ -78,6 +80,14 @@ func run(ctx context.Context, ca string, count int, argv []string) error {
 		return err
 	}
 	fmt.Printf("%d user records in %d records of the stream, in %.1f s: %.0f a second\n", count, packed, took.Seconds(), float64(count)/took.Seconds())
+	put, err := metrics.Total(ctx, cloudwatch.NewFromConfig(cfg), "KinesisProducerLibrary", "UserRecordsPut", "StreamName")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("CloudWatch has %.0f of them, what the producer had not yet uploaded at its end is missing\n", put)
+	if put > float64(count) {
+		return fmt.Errorf("CloudWatch has %.0f user records of %d", put, count)
+	}
 	return checkLog(log)
 }
 

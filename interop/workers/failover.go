@@ -8,24 +8,6 @@ import (
 	"github.com/rheostream/rheo/interop/contents"
 )
 
-// How leases of a dead worker move, with the defaults of the client library.
-//
-// All leases are looked at every 2 x (failover time + 25 ms). One that has not been renewed
-// between two looks, and for longer than the failover time, is free: the second look
-// after the death finds it at the latest. In version 2 every worker looks, and takes it.
-//
-// In version 3 only the leader looks, and gives it to a worker that counts as alive, as
-// a dead one does until two of its reports are missing: it can be given its own lease
-// again, until the look after that. When the leader dies, its lock has to expire before
-// anybody looks; it is held for two minutes, and tried for every half minute.
-const (
-	failoverTime = 10 * time.Second
-	look         = 2 * (failoverTime + 25*time.Millisecond)
-	reportEvery  = 30 * time.Second
-	leaderLock   = 2*time.Minute + 30*time.Second
-	slack        = 10 * time.Second // two virtual machines on a busy computer
-)
-
 func (r *run) failover(ctx context.Context) error {
 	const shards = 4
 	if err := r.createStream(ctx, shards); err != nil {
@@ -40,19 +22,18 @@ func (r *run) failover(ctx context.Context) error {
 		if byName[name], err = r.start(name); err != nil {
 			return err
 		}
+		if _, err := r.await(ctx, name+" has begun the application", 2*time.Minute, func() (bool, error) { return r.begun(ctx) }); err != nil {
+			return err
+		}
 	}
 	var leases []lease
 	var leader string
-	took, err := r.await(ctx, "both workers hold leases and every shard is read", 4*time.Minute, func() (bool, error) {
+	took, err := r.await(ctx, "both workers hold leases and every shard has a checkpoint", 4*time.Minute, func() (bool, error) {
 		if leases, leader, err = r.leases(ctx); err != nil {
 			return false, err
 		}
-		of, read := held(leases), map[string]bool{}
-		for _, e := range r.events() {
-			read[e.shard] = read[e.shard] || e.kind == "start"
-		}
-		delete(read, "")
-		return len(of) == 2 && of["worker-a"]+of["worker-b"] == shards && len(read) == shards, nil
+		of := held(leases)
+		return len(of) == 2 && of["worker-a"]+of["worker-b"] == shards && len(shardsWith("checkpoint", r.events())) == shards, nil
 	})
 	if err != nil {
 		return fmt.Errorf("%w\nleases are %+v, the leader is %q", err, leases, leader)
@@ -86,8 +67,8 @@ func (r *run) failover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w\nleases are %+v", err, leases)
 	}
-	fmt.Printf("the leases of %s moved %.1f s after its death; with a failover time of %s the library has until %s\n",
-		victim, time.Since(died).Seconds(), failoverTime, within)
+	fmt.Printf("the leases of %s moved %.1f s after its death; the library has until %s, see settings.go\n",
+		victim, time.Since(died).Seconds(), within)
 
 	// Traffic goes on until each child of the split and of the merge has been begun.
 	if _, err = r.await(ctx, "all open shards are read", 2*time.Minute, func() (bool, error) { return r.readsAllOpen(ctx, survivor) }); err != nil {
@@ -102,16 +83,17 @@ func (r *run) failover(ctx context.Context) error {
 
 // chooseVictim says whom to kill, and how long its leases may take to move.
 func (r *run) chooseVictim(leader string) (victim string, within time.Duration, err error) {
+	if r.library.version == 2 {
+		return "worker-b", r.library.moved(false), nil // it has no leader
+	}
 	other := map[string]string{"worker-a": "worker-b", "worker-b": "worker-a"}
 	switch {
-	case r.victim == "any":
-		return "worker-b", 2*look + slack, nil
 	case other[leader] == "":
 		return "", 0, fmt.Errorf("the leader is %q, which is no worker", leader)
 	case r.victim == "leader":
-		return leader, leaderLock + 2*look + slack, nil
+		return leader, r.library.moved(true), nil
 	default:
-		return other[leader], 2*reportEvery + look + slack, nil
+		return other[leader], r.library.moved(false), nil
 	}
 }
 
@@ -137,19 +119,10 @@ func (r *run) readsAllOpen(ctx context.Context, name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	given := map[string]bool{} // shards
-	of := map[string]string{}  // session to shard
+	var given map[string]bool
 	for _, w := range r.workers {
-		if w.name != name {
-			continue
-		}
-		for _, e := range w.events {
-			switch e.kind {
-			case "start":
-				of[e.session] = e.shard
-			case "record":
-				given[of[e.session]] = true
-			}
+		if w.name == name {
+			given = shardsWith("record", w.events)
 		}
 	}
 	for _, shard := range shards {
@@ -158,6 +131,22 @@ func (r *run) readsAllOpen(ctx context.Context, name string) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// shardsWith gives the shards of which there is an event of a kind.
+func shardsWith(kind string, events []event) map[string]bool {
+	shards := map[string]bool{}
+	of := map[[2]string]string{} // worker and session to shard
+	for _, e := range events {
+		id := [2]string{e.worker, e.session}
+		if e.kind == "start" {
+			of[id] = e.shard
+		}
+		if e.kind == kind {
+			shards[of[id]] = true
+		}
+	}
+	return shards
 }
 
 // progress is for error messages.

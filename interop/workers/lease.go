@@ -43,6 +43,24 @@ func (r *run) leases(ctx context.Context) (leases []lease, leader string, err er
 	return leases, leader, nil
 }
 
+// begun says whether a second worker of the application may start. Version 3.5.1 does not survive two first
+// workers at the same moment: both create the same item, on condition that it does not exist. The one that is
+// refused takes itself for initialized (MigrationStateMachineImpl.initialize), and gives up after twenty tries to go on
+// from there.
+func (r *run) begun(ctx context.Context) (bool, error) {
+	if r.library.version == 2 {
+		return true, nil
+	}
+	out, err := r.dynamodb.GetItem(ctx, &dynamodb.GetItemInput{TableName: &r.application, ConsistentRead: aws.Bool(true),
+		Key: map[string]types.AttributeValue{"leaseKey": &types.AttributeValueMemberS{Value: "Migration3.0"}}})
+	if missing := (*types.ResourceNotFoundException)(nil); errors.As(err, &missing) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("cannot read table %s: %w", r.application, err)
+	}
+	return len(out.Item) > 0, nil
+}
+
 func text(value types.AttributeValue) string {
 	if s, ok := value.(*types.AttributeValueMemberS); ok {
 		return s.Value

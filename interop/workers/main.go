@@ -1,15 +1,17 @@
 // Command workers runs an application of a consumer library as its operators do,
 // as processes that share a stream, and checks what they did with it.
 //
-//	workers -client kcl3 -scenario failover [-victim leader] [-kpl classpath -ca file] -- java ... interop.Worker fanout
-//	workers -client kclpy -scenario restart -processor "python processor.py" -- java ... MultiLangDaemon --properties-file {properties}
+//	workers -client kcl3 -library 3 [-quick] -scenario failover [-victim leader] [-kpl classpath -ca file] -- java ... interop.Worker fanout
+//	workers -client kclpy -library 3 [-quick] -scenario restart -processor "python processor.py" -- java ... MultiLangDaemon --properties-file {properties}
 //
 // failover: two workers, four shards, traffic by the Go SDK and, if there is one, by
 // the Kinesis Producer Library; a shard is split, one worker is killed, two shards
 // are merged. restart: one worker, two shards; it is stopped and started, then
 // killed and started.
 //
-// A worker is told by INTEROP_STREAM, INTEROP_APPLICATION, INTEROP_WORKER what to do
+// A worker is told by INTEROP_STREAM, INTEROP_APPLICATION, INTEROP_WORKER what to do, by
+// INTEROP_LIBRARY and INTEROP_SETTINGS which version of the library it has and which settings are not
+// to be the defaults (see settings.go),
 // and appends to the file INTEROP_EVENTS what it is given, a line at a time and before
 // it checkpoints (see event.go). When all is over, the whole stream is read
 // back, and what workers were given is compared with it, see check.go. What
@@ -30,10 +32,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/rheostream/rheo/interop/javalog"
+	"github.com/rheostream/rheo/interop/metrics"
 )
 
 //go:embed tolerated.txt
@@ -46,11 +50,18 @@ func main() {
 	scenario := flag.String("scenario", "failover", "failover or restart")
 	flag.StringVar(&r.client, "client", "", "the client's name in tolerated.txt")
 	flag.StringVar(&r.processor, "processor", "", "command of the record processor, for the multi-language daemon")
-	flag.StringVar(&r.victim, "victim", "follower", "which worker is killed: the leader, a follower, or any")
+	flag.StringVar(&r.victim, "victim", "follower", "which worker is killed: the leader or a follower; version 2 has no leader")
+	version := flag.Int("library", 3, "version of the client library: 2 or 3")
+	quick := flag.Bool("quick", false, "have the library notice a death sooner than by its defaults")
 	flag.StringVar(&r.kpl, "kpl", "", "class path of the producer, to have its traffic too")
 	flag.StringVar(&r.ca, "ca", os.Getenv("AWS_CA_BUNDLE"), "certificate authority that the producer is to trust")
 	flag.Parse()
 	r.argv = flag.Args()
+	var err error
+	if r.library, err = librarySettings(*version, *quick, r.processor != ""); err != nil {
+		fmt.Println("workers:", err)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -65,6 +76,7 @@ func main() {
 type run struct {
 	client, processor, victim, kpl, ca string
 	argv                               []string
+	library                            settings
 
 	tolerated   javalog.List
 	dir         string // of logs, events and properties files
@@ -72,6 +84,7 @@ type run struct {
 	stream      string
 	kinesis     *kinesis.Client
 	dynamodb    *dynamodb.Client
+	cloudwatch  *cloudwatch.Client
 	workers     []*worker // all that were started
 	logs        []string  // files of others, the producer's
 }
@@ -90,7 +103,7 @@ func (r *run) do(ctx context.Context, scenario string) (err error) {
 		return err
 	}
 	cfg.HTTPClient = plainBodies{cfg.HTTPClient}
-	r.kinesis, r.dynamodb = kinesis.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
+	r.kinesis, r.dynamodb, r.cloudwatch = kinesis.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg), cloudwatch.NewFromConfig(cfg)
 	r.stream, r.application = "interop-"+r.client, "interop-"+r.client+"-application"
 	if r.dir, err = os.MkdirTemp("", "rheo-workers-"); err != nil {
 		return err
@@ -105,9 +118,15 @@ func (r *run) do(ctx context.Context, scenario string) (err error) {
 		}
 		os.RemoveAll(r.dir)
 	}()
+	fmt.Println("with", r.library)
 	if err := play(ctx); err != nil {
 		return err
 	}
+	processed, err := metrics.Total(ctx, r.cloudwatch, r.application, "RecordsProcessed", "Operation", "ShardId")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("CloudWatch has %.0f records processed, what the dead had not yet uploaded is missing\n", processed)
 	return r.checkLogs()
 }
 
@@ -153,8 +172,13 @@ func (r *run) checkLogs() error {
 	return nil
 }
 
-// await asks every 100 ms until done is true. It fails when a worker that should run does not.
+// await asks every 250 ms until done is true. It fails when a worker that should run does not.
 func (r *run) await(ctx context.Context, what string, within time.Duration, done func() (bool, error)) (took time.Duration, err error) {
+	return r.awaitAsking(ctx, 250*time.Millisecond, what, within, done)
+}
+
+// awaitAsking is await that asks more or less often.
+func (r *run) awaitAsking(ctx context.Context, every time.Duration, what string, within time.Duration, done func() (bool, error)) (took time.Duration, err error) {
 	start := time.Now()
 	for {
 		for _, w := range r.workers {
@@ -175,7 +199,7 @@ func (r *run) await(ctx context.Context, what string, within time.Duration, done
 		select {
 		case <-ctx.Done():
 			return 0, fmt.Errorf("while waiting until %s: %w", what, ctx.Err())
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(every):
 		}
 	}
 }

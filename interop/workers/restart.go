@@ -89,18 +89,22 @@ func (r *run) restart(ctx context.Context) error {
 	if err := put(); err != nil {
 		return err
 	}
-	if _, err := r.await(ctx, "the second worker is given more", time.Minute, func() (bool, error) { return len(second.events) > before, nil }); err != nil {
+	if _, err := r.awaitAsking(ctx, time.Millisecond, "the second worker is given more", time.Minute, func() (bool, error) { return len(second.events) > before, nil }); err != nil {
 		return err
 	}
 	second.kill()
 	if err := second.poll(); err != nil {
 		return err
 	}
+	if err := put(); err != nil { // so that there is something to go on with, wherever the second worker was
+		return err
+	}
 	third, err := r.start("third")
 	if err != nil {
 		return err
 	}
-	if err := delivered(2*look + slack + time.Minute); err != nil {
+	// The dead worker was the leader, being the only one; the other has to start, too.
+	if err := delivered(r.library.moved(true) + time.Minute); err != nil {
 		return err
 	}
 	if err := third.stop(ctx); err != nil {

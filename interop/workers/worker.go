@@ -56,7 +56,7 @@ func (r *run) start(name string) (*worker, error) {
 	w.cmd = exec.Command(argv[0], argv[1:]...)
 	w.cmd.Stdout, w.cmd.Stderr = log, log
 	w.cmd.Env = append(os.Environ(), "INTEROP_STREAM="+r.stream, "INTEROP_APPLICATION="+r.application,
-		"INTEROP_WORKER="+name, "INTEROP_EVENTS="+file.Name())
+		"INTEROP_WORKER="+name, "INTEROP_EVENTS="+file.Name(), "INTEROP_SETTINGS="+strings.Join(r.library.given, " "), fmt.Sprint("INTEROP_LIBRARY=", r.library.version))
 	if err := w.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", name, err)
 	}
@@ -72,7 +72,7 @@ func (r *run) start(name string) (*worker, error) {
 // CloudWatch, which comes by the environment as all endpoints do in newer versions.
 func (r *run) properties(worker string) string {
 	endpoint := os.Getenv("AWS_ENDPOINT_URL")
-	return strings.Join([]string{
+	return strings.Join(append([]string{
 		"executableName = " + r.processor,
 		"streamName = " + r.stream,
 		"applicationName = " + r.application,
@@ -83,8 +83,7 @@ func (r *run) properties(worker string) string {
 		"kinesisEndpoint = " + endpoint,
 		"dynamoDBEndpoint = " + endpoint,
 		"shutdownGraceMillis = 60000", // by default the daemon does not wait for its processors
-		"",
-	}, "\n")
+	}, r.library.given...), "\n") + "\n"
 }
 
 // poll reads what the worker has written since.

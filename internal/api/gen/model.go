@@ -46,6 +46,8 @@ type Operation struct {
 	Input  *Ref  `json:"input"`
 	Output *Ref  `json:"output"`
 	Errors []Ref `json:"errors"`
+
+	noOutput bool // the model has none; Output is made up
 }
 
 // A Ref uses a shape: as a member, an element, an input, ...
@@ -174,6 +176,7 @@ func (m *Model) resolve(pkg string) error {
 	m.names = map[string]bool{"Service": true}
 	for _, name := range m.Operations.keys {
 		op := m.Operations.get(name)
+		op.noOutput = op.Output == nil
 		op.Input = m.operand(op.Input, op.Name+"Input", uses)
 		op.Output = m.operand(op.Output, op.Name+"Output", uses)
 		m.use(op.Input.Shape)

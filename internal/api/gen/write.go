@@ -302,6 +302,7 @@ func writeOperations(src *source, m *Model) {
 		o.raw("Status", strconv.Itoa(cmp.Or(op.HTTP.ResponseCode, 200)))
 		o.raw("Input", "&shapes[x"+in+"]")
 		o.raw("Output", "&shapes[x"+out+"]")
+		o.flag("NoOutput", op.noOutput)
 		if len(op.Errors) > 0 {
 			refs := []string{}
 			for _, e := range op.Errors {

@@ -99,7 +99,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 			func() float64 { return float64(s.store.usage().series) })
 	}
 	loop := s.apply()
-	s.work.Go(func() { s.keeper.loop(loop, s.machine.progress) })
+	s.work.Go(func() { s.keeper.loop(loop, s.machine.log.Progress()) })
 	if c.Own != nil {
 		s.work.Go(func() { s.ownLoop(loop, c.Own) })
 	}
@@ -143,7 +143,7 @@ func open(ctx context.Context, c Config) (*Service, error) {
 func (s *Service) apply() context.Context {
 	loop, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
-	s.work.Go(func() { s.machine.applyLoop(loop) })
+	s.machine.log.Start()
 	return loop
 }
 
@@ -151,6 +151,7 @@ func (s *Service) apply() context.Context {
 func (s *Service) Close() {
 	s.stop()
 	s.work.Wait()
+	s.machine.log.Stop()
 }
 
 // Subset is what callers of other operations are told.

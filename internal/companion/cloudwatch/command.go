@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/rheostream/rheo/internal/keys"
+	"github.com/rheostream/rheo/internal/statelog"
 )
 
 // A put is what one command does: data of one namespace of one tenant.
@@ -71,7 +72,7 @@ func parseCommand(b []byte, sealer keys.Sealer) (id [16]byte, p *put, err error)
 		return id, nil, fmt.Errorf("a command of %d bytes", len(b))
 	}
 	if b[0] != commandVersion {
-		return id, nil, fmt.Errorf("version %d: %w", b[0], errNewer)
+		return id, nil, fmt.Errorf("version %d: %w", b[0], statelog.ErrNewer)
 	}
 	copy(id[:], b[1:17])
 	body, err := sealer.Open(sealCommand, b[21:], binary.LittleEndian.Uint32(b[17:]))

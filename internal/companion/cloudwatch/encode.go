@@ -23,7 +23,6 @@ const (
 )
 
 var (
-	errNewer   = errors.New("written by a newer rheo")
 	errDamaged = errors.New("damaged: its bytes are not those that were written")
 
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)

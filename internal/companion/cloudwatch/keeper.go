@@ -13,6 +13,7 @@ import (
 	"github.com/rheostream/rheo/internal/blob"
 	"github.com/rheostream/rheo/internal/keys"
 	"github.com/rheostream/rheo/internal/shardlog"
+	"github.com/rheostream/rheo/internal/statelog"
 )
 
 // segmentsMax is how many segments a partition has at most before they are merged.
@@ -55,7 +56,7 @@ func openKeeper(ctx context.Context, c Config) (*keeper, error) {
 		m, st, err := loadManifest(ctx, c.Blobs, g, c.Sealer)
 		if err != nil {
 			err = fmt.Errorf("%s: %w", manifestName(g), err)
-			if errors.Is(err, errNewer) || ctx.Err() != nil {
+			if errors.Is(err, statelog.ErrNewer) || ctx.Err() != nil {
 				return nil, fmt.Errorf("cloudwatch: cannot use %w", err)
 			}
 			k.logger.Error("cannot use a manifest of the metrics; the one before it and the log have to do", "err", err)
@@ -186,7 +187,7 @@ func (k *keeper) finish(ctx context.Context, current, next *manifest, now time.T
 	if err != nil {
 		return err
 	}
-	return k.log.Trim(ctx, shard, nextOffset(k.previous.offset))
+	return k.log.Trim(ctx, shard, shardlog.Offset(k.previous.offset)+1)
 }
 
 // sweep deletes the manifests but the current and the previous one, and the

@@ -12,6 +12,7 @@ import (
 	"github.com/rheostream/rheo/internal/blob"
 	"github.com/rheostream/rheo/internal/metrics"
 	"github.com/rheostream/rheo/internal/shardlog"
+	"github.com/rheostream/rheo/internal/statelog"
 	"github.com/rheostream/rheo/internal/vfs"
 )
 
@@ -68,7 +69,7 @@ func TestManifests(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := open(t.Context(), b.cfg); !errors.Is(err, errNewer) {
+	if _, err := open(t.Context(), b.cfg); !errors.Is(err, statelog.ErrNewer) {
 		t.Errorf("started on a manifest of a newer version: %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rheostream/rheo/internal/blob"
 	"github.com/rheostream/rheo/internal/keys"
+	"github.com/rheostream/rheo/internal/statelog"
 )
 
 // A manifest is what there is in blobs: the series, and the segments of each tier
@@ -97,7 +98,7 @@ func parseManifest(b []byte, generation uint64, sealer keys.Sealer) (*manifest, 
 		return nil, nil, errDamaged
 	}
 	if v := b[len(manifestMagic)]; v != manifestVersion {
-		return nil, nil, fmt.Errorf("version %d: %w", v, errNewer)
+		return nil, nil, fmt.Errorf("version %d: %w", v, statelog.ErrNewer)
 	}
 	end := len(b) - 4
 	if binary.LittleEndian.Uint32(b[end:]) != crc32.Checksum(b[:end], castagnoli) {

@@ -32,10 +32,10 @@ func (s *Service) newAnswer() *answer { return &answer{memory: s.answers} }
 
 // take makes room for an item in the answer; false if there is none.
 func (a *answer) take(it item.Item) bool {
-	n := int64(textFactor*it.Size() + valueBytes*it.Count())
 	if a.memory == nil || it == nil {
 		return true
 	}
+	n := int64(textFactor*it.Size() + valueBytes*it.Count())
 	if !a.memory.Reserve(n) {
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	api "github.com/rheostream/rheo/internal/api/dynamodb"
+	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
 )
 
 const batchWriteMax = 25
@@ -73,6 +74,9 @@ func (s *Service) readBatch(ctx context.Context, in *api.BatchWriteItemInput) ([
 				if b.item, err = readItem(r.PutRequest.Item); err == nil {
 					err = checkSize(b.item)
 				}
+				if err == nil {
+					err = s.checkBatchKey(st, key, b.item)
+				}
 			default:
 				b.kind = deleteItem
 				b.key, err = readItem(r.DeleteRequest.Key)
@@ -96,6 +100,15 @@ func (s *Service) readBatch(ctx context.Context, in *api.BatchWriteItemInput) ([
 		return nil, validation("The size of the batch write request has exceeded the maximum allowed size")
 	}
 	return writes, nil
+}
+
+// checkBatchKey: in a batch an item's key is told of as that of a delete would be.
+func (s *Service) checkBatchKey(st *state, table string, it item.Item) error {
+	t, err := s.usable(st, table)
+	if err == nil {
+		_, err = t.doc.readKey(pick(it, t.doc.Key.names()))
+	}
+	return err
 }
 
 // writeBatch makes some of the writes, in one command.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/rheostream/rheo/internal/keys"
+	"github.com/rheostream/rheo/internal/statelog"
 )
 
 // A txn is what one command does, whole or not at all.
@@ -102,10 +103,7 @@ func appendText(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-var (
-	errNewer   = errors.New("written by a newer rheo")
-	errDamaged = errors.New("damaged: its bytes are not those that were written")
-)
+var errDamaged = errors.New("damaged: its bytes are not those that were written")
 
 // parseCommand reads a command. What it returns does not alias b.
 func parseCommand(b []byte, sealer keys.Sealer) (id [16]byte, t txn, err error) {
@@ -113,7 +111,7 @@ func parseCommand(b []byte, sealer keys.Sealer) (id [16]byte, t txn, err error) 
 		return id, nil, fmt.Errorf("a command of %d bytes", len(b))
 	}
 	if b[0] != commandVersion {
-		return id, nil, fmt.Errorf("version %d: %w", b[0], errNewer)
+		return id, nil, fmt.Errorf("version %d: %w", b[0], statelog.ErrNewer)
 	}
 	copy(id[:], b[1:17])
 	body, err := sealer.Open(sealCommand, b[21:], binary.LittleEndian.Uint32(b[17:]))

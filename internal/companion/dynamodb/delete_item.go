@@ -21,8 +21,8 @@ func (s *Service) DeleteItem(ctx context.Context, in *api.DeleteItemInput) (*api
 		ConsumedCapacity:      consumed(in.ReturnConsumedCapacity, name, writeUnits(out.old, nil), "", false),
 		ItemCollectionMetrics: collection(in.ReturnItemCollectionMetrics, out.table, w.key),
 	}
-	if in.ReturnValues == api.ReturnValueAllOld && out.old != nil {
-		answer.Attributes = out.old.API()
+	if out.shown != nil {
+		answer.Attributes = out.shown.API()
 	}
 	return answer, nil
 }
@@ -35,7 +35,7 @@ func readDelete(ctx context.Context, in *api.DeleteItemInput) (name string, w *i
 	if in.ReturnValues != "" && in.ReturnValues != api.ReturnValueNone && in.ReturnValues != api.ReturnValueAllOld {
 		return "", nil, validation("ReturnValues can only be ALL_OLD or NONE")
 	}
-	w = &itemWrite{table: key, kind: deleteItem}
+	w = &itemWrite{table: key, kind: deleteItem, returns: in.ReturnValues}
 	old := []parameter{{"Expected", in.Expected != nil}, {"ConditionalOperator", in.ConditionalOperator != ""}}
 	if err := oneDialect(old, []parameter{{"ConditionExpression", in.ConditionExpression != nil}},
 		in.ExpressionAttributeNames, in.ExpressionAttributeValues); err != nil {

@@ -27,7 +27,7 @@
 // An operation decides on the current state what is to be written, and commits
 // that with the versions of the items that it decided on, as a command on a log
 // shard of its own (see [txn]); all processes apply the same commands in the same
-// order ([state]). So a write is durable when it is answered, and a condition held
+// order ([state], by package statelog). So a write is durable when it is answered, and a condition held
 // at the moment at which its write was made: writes are linearizable. Those of one
 // process on one item wait for each other first (latches), so that they seldom
 // have to decide again.

@@ -41,11 +41,11 @@ func unsupported(what string) *api.Error {
 	return validation("%s not in the part of DynamoDB that rheo serves for clients of Kinesis.", what)
 }
 
-// conditionFailed shows the item to those who ask for it.
-func conditionFailed(old item.Item, show bool) *api.Error {
+// conditionFailed shows the item, if it is not nil.
+func conditionFailed(shown item.Item) *api.Error {
 	e := api.Errorf("ConditionalCheckFailedException", "The conditional request failed")
-	if show && old != nil {
-		e.Fields = map[string]any{"Item": old.API()}
+	if shown != nil {
+		e.Fields = map[string]any{"Item": shown.API()}
 	}
 	return e
 }

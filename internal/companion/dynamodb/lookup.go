@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	rheo "github.com/rheostream/rheo/internal/api"
@@ -26,19 +27,50 @@ func tableName(ctx context.Context, given *string) (name, key string, err error)
 		if part[2] != caller.Region || part[3] != caller.Account {
 			return "", "", noTable()
 		}
-	} else if err := checkName(name); err != nil {
+	} else if err := checkTableName(name); err != nil {
 		return "", "", err
 	}
 	return name, tableKey(caller.Account, caller.Region, name), nil
 }
 
-func checkName(name string) error {
-	ok := len(name) >= 3 && len(name) <= 255
-	for i := range len(name) {
-		c := name[i]
-		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.')
+const (
+	nameBytesMin = 3
+	nameBytesMax = 255
+	namePattern  = "[a-zA-Z0-9_.-]+"
+)
+
+// inName: what names of tables and indexes consist of.
+func inName(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.'
+}
+
+// checkTableName finds what is wrong with a table's name, in the words of the model's constraints.
+func checkTableName(name string) error {
+	var wrong []string
+	fails := func(constraint string) {
+		wrong = append(wrong, fmt.Sprintf("Value '%s' at 'tableName' failed to satisfy constraint: %s", name, constraint))
 	}
-	if !ok {
+	if strings.ContainsFunc(name, func(c rune) bool { return !inName(c) }) {
+		fails("Member must satisfy regular expression pattern: " + namePattern)
+	}
+	switch {
+	case len(name) < nameBytesMin:
+		fails(fmt.Sprintf("Member must have length greater than or equal to %d", nameBytesMin))
+	case len(name) > nameBytesMax:
+		fails(fmt.Sprintf("Member must have length less than or equal to %d", nameBytesMax))
+	}
+	switch len(wrong) {
+	case 0:
+		return nil
+	case 1:
+		return validation("1 validation error detected: %s", wrong[0])
+	}
+	return validation("%d validation errors detected: %s", len(wrong), strings.Join(wrong, "; "))
+}
+
+// checkName finds what is wrong with the name of an index, or of a table in an ARN.
+func checkName(name string) error {
+	if len(name) < nameBytesMin || len(name) > nameBytesMax || strings.ContainsFunc(name, func(c rune) bool { return !inName(c) }) {
 		return validation("Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'")
 	}
 	return nil

@@ -21,8 +21,8 @@ func (s *Service) PutItem(ctx context.Context, in *api.PutItemInput) (*api.PutIt
 		ConsumedCapacity:      consumed(in.ReturnConsumedCapacity, name, writeUnits(out.old, out.new), "", false),
 		ItemCollectionMetrics: collection(in.ReturnItemCollectionMetrics, out.table, out.new),
 	}
-	if in.ReturnValues == api.ReturnValueAllOld && out.old != nil {
-		answer.Attributes = out.old.API()
+	if out.shown != nil {
+		answer.Attributes = out.shown.API()
 	}
 	return answer, nil
 }
@@ -35,7 +35,7 @@ func readPut(ctx context.Context, in *api.PutItemInput) (name string, w *itemWri
 	if in.ReturnValues != "" && in.ReturnValues != api.ReturnValueNone && in.ReturnValues != api.ReturnValueAllOld {
 		return "", nil, validation("ReturnValues can only be ALL_OLD or NONE")
 	}
-	w = &itemWrite{table: key, kind: putItem}
+	w = &itemWrite{table: key, kind: putItem, returns: in.ReturnValues}
 	old := []parameter{{"Expected", in.Expected != nil}, {"ConditionalOperator", in.ConditionalOperator != ""}}
 	if err := oneDialect(old, []parameter{{"ConditionExpression", in.ConditionExpression != nil}},
 		in.ExpressionAttributeNames, in.ExpressionAttributeValues); err != nil {

@@ -57,8 +57,8 @@ func (s *Service) Query(ctx context.Context, in *api.QueryInput) (*api.QueryOutp
 // readQuery reads what a Query says in either dialect.
 func (q *reading) readQuery(in *api.QueryInput) ([]expr.KeyCondition, error) {
 	// Conditions on the key may be in the old dialect when the rest is not.
-	old := []parameter{{"AttributesToGet", in.AttributesToGet != nil}, {"KeyConditions", in.KeyConditions != nil && in.KeyConditionExpression != nil},
-		{"QueryFilter", in.QueryFilter != nil}, {"ConditionalOperator", in.ConditionalOperator != ""}}
+	old := []parameter{{"AttributesToGet", in.AttributesToGet != nil}, {"QueryFilter", in.QueryFilter != nil},
+		{"ConditionalOperator", in.ConditionalOperator != ""}, {"KeyConditions", in.KeyConditions != nil && in.KeyConditionExpression != nil}}
 	expressions := []parameter{{"ProjectionExpression", in.ProjectionExpression != nil}, {"FilterExpression", in.FilterExpression != nil},
 		{"KeyConditionExpression", in.KeyConditionExpression != nil}}
 	if err := oneDialect(old, expressions, in.ExpressionAttributeNames, in.ExpressionAttributeValues); err != nil {
@@ -159,7 +159,7 @@ func (d *tableDoc) partitionRange(k keySchema, conditions []expr.KeyCondition) (
 	switch {
 	case hash == nil:
 		return r, validation("Query condition missed key schema element: %s", k.Hash)
-	case len(conditions) > 2, len(conditions) == 2 && k.Range == "":
+	case len(conditions) == 2 && k.Range == "":
 		return r, validation("Query key condition not supported")
 	case len(conditions) == 2 && sort == nil:
 		return r, validation("Query condition missed key schema element: %s", k.Range)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tidwall/btree"
 
+	rheo "github.com/rheostream/rheo/internal/api"
 	api "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/companion/dynamodb/expr"
 	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
@@ -29,6 +30,7 @@ type reading struct {
 	start      map[string]api.AttributeValue
 	consistent *bool
 	backward   bool
+	scan       bool // it is a Scan's
 
 	table  *table
 	tree   *btree.Map[string, row] // of the table, or of the index
@@ -110,17 +112,25 @@ func (q *reading) startAt(outside func(start item.Item) error) error {
 			names = append(names, name)
 		}
 	}
-	if len(it) != len(names) {
-		return validation("The provided starting key is invalid")
+	const noKey = "The provided key element does not match the schema"
+	for _, name := range names {
+		v, ok := it[name]
+		switch {
+		case q.scan && (!ok || len(it) != len(names) || v.Type.String() != d.Types[name]):
+			return validation("The provided starting key is invalid: " + noKey)
+		case !ok || len(it) != len(names):
+			return validation("The provided starting key is invalid")
+		case v.Type.String() != d.Types[name]:
+			return validation(noKey)
+		}
+		if err := checkKeyValue(name, v, name == d.Key.Hash || name == q.key.Hash); err != nil {
+			return validation("The provided starting key is invalid: %s", err.(*rheo.Error).Message)
+		}
 	}
-	key, ok := d.keyOf(d.Key, it)
-	if q.index != nil && ok {
-		var entry string
-		entry, ok = d.keyOf(q.key, it)
+	key, _ := d.keyOf(d.Key, it)
+	if q.index != nil {
+		entry, _ := d.keyOf(q.key, it)
 		key = entry + key
-	}
-	if !ok {
-		return validation("The provided starting key is invalid: The provided key element does not match the schema")
 	}
 	if !q.within.has(key) {
 		return outside(it)

@@ -17,7 +17,7 @@ func (s *Service) Scan(ctx context.Context, in *api.ScanInput) (*api.ScanOutput,
 	if err != nil {
 		return nil, err
 	}
-	q := reading{index: in.IndexName, selects: in.Select, limit: in.Limit, start: in.ExclusiveStartKey, consistent: in.ConsistentRead}
+	q := reading{scan: true, index: in.IndexName, selects: in.Select, limit: in.Limit, start: in.ExclusiveStartKey, consistent: in.ConsistentRead}
 	if err := q.readScan(in); err != nil {
 		return nil, err
 	}

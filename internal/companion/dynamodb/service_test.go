@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/rheostream/rheo/internal/api"
 	"github.com/rheostream/rheo/internal/companion/dynamodb"
+	"github.com/rheostream/rheo/internal/metrics"
 	"github.com/rheostream/rheo/internal/shardlog"
 )
 
@@ -417,6 +421,19 @@ func TestAnswersAreBounded(t *testing.T) {
 	memory.left = 1000
 	ts.want("GetItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}}`, "ThrottlingException: The server is answering as many bytes as it may.")
 	ts.want("Scan", `{"TableName": "leases"}`, "ThrottlingException: The server is answering as many bytes as it may.")
+	// What a write would show has to have room before it is made.
+	const busy = "ThrottlingException: The server is answering as many bytes as it may."
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "k1"}}, "ReturnValues": "ALL_OLD"}`, busy)
+	ts.want("DeleteItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "ReturnValues": "ALL_OLD"}`, busy)
+	ts.want("UpdateItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "UpdateExpression": "REMOVE v", "ReturnValues": "UPDATED_OLD"}`, busy)
+	ts.want("DeleteItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "ConditionExpression": "attribute_not_exists(k)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}`, busy)
+	ts.want("TransactWriteItems", `{"TransactItems": [{"Delete": {"TableName": "leases", "Key": {"k": {"S": "k1"}}, "ConditionExpression": "attribute_not_exists(k)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}}]}`, busy)
+	ts.want("DeleteItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "ConditionExpression": "attribute_exists(v)"}`, "{}")
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "k1"}, "v": {"S": "short"}}}`, "{}")
+	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "k1"}}, "ReturnValues": "ALL_OLD"}`, `{"Attributes":{"k":{"S":"k1"},"v":{"S":"short"}}}`)
+	if memory.left != 1000 {
+		t.Errorf("%d of 1000 bytes are left", memory.left)
+	}
 	ts.want("Scan", `{"TableName": "leases", "Select": "COUNT"}`, `{"Count":40,"ScannedCount":40}`)
 	memory.left = all
 }
@@ -430,4 +447,104 @@ func TestValuesOfAnItem(t *testing.T) {
 	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "a"}, "l": `+list(19_999)+`}}`, "ValidationException: The item has 20001 values")
 	ts.want("UpdateItem", `{"TableName": "leases", "Key": {"k": {"S": "a"}}, "UpdateExpression": "SET l = list_append(l, :l)", "ExpressionAttributeValues": {":l": `+list(1)+`}}`,
 		"ValidationException: The item has 20001 values")
+}
+
+// memoryOf is what the tables take by their own count.
+func memoryOf(t testing.TB, registry *metrics.Registry) float64 {
+	t.Helper()
+	page := httptest.NewRecorder()
+	registry.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	_, value, _ := strings.Cut(page.Body.String(), "\nrheo_dynamodb_memory_bytes ")
+	bytes, err := strconv.ParseFloat(strings.TrimSpace(strings.SplitN(value, "\n", 2)[0]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes
+}
+
+// TestMemoryIsCountedAlike: what tables take is the same whether counted write by
+// write or all at once from a snapshot, and nothing when all is gone.
+func TestMemoryIsCountedAlike(t *testing.T) {
+	registry := metrics.New()
+	ts := newTables(t, func(c *dynamodb.Config) { c.Metrics = registry })
+	empty := memoryOf(t, registry)
+	ts.call("CreateTable", `{"TableName": "leases", "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}, {"AttributeName": "g", "AttributeType": "N"}],
+		"KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}], "GlobalSecondaryIndexes": [{"IndexName": "byG", "Projection": {"ProjectionType": "ALL"}, "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}]}]}`)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range 300 {
+		k := rng.IntN(20)
+		switch rng.IntN(5) {
+		case 0:
+			ts.call("PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "v": {"S": "%s"}}}`, k, strings.Repeat("x", rng.IntN(1000))))
+		case 1:
+			ts.call("UpdateItem", fmt.Sprintf(`{"TableName": "leases", "Key": {"k": {"S": "k%d"}}, "UpdateExpression": "SET g = :g", "ExpressionAttributeValues": {":g": {"N": "%de%d"}}}`, k, 1+rng.IntN(9), rng.IntN(100)))
+		case 2:
+			ts.call("UpdateItem", fmt.Sprintf(`{"TableName": "leases", "Key": {"k": {"S": "k%d"}}, "UpdateExpression": "REMOVE g"}`, k))
+		case 3:
+			ts.call("DeleteItem", fmt.Sprintf(`{"TableName": "leases", "Key": {"k": {"S": "k%d"}}}`, k))
+		case 4:
+			ts.call("TransactWriteItems", fmt.Sprintf(`{"ClientRequestToken": "t%d", "TransactItems": [{"Put": {"TableName": "leases", "Item": {"k": {"S": "k%d"}, "g": {"N": "7"}}}}]}`, i, k))
+		}
+		if i == 200 {
+			ts.call("UpdateTable", `{"TableName": "leases", "GlobalSecondaryIndexUpdates": [{"Create": {"IndexName": "again", "Projection": {"ProjectionType": "ALL"}, "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}]}}]}`)
+		}
+		if i == 250 {
+			ts.call("UpdateTable", `{"TableName": "leases", "GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "byG"}}]}`)
+		}
+	}
+	counted := memoryOf(t, registry)
+	registry = metrics.New()
+	ts.cfg.Metrics = registry
+	ts.restart()
+	if again := memoryOf(t, registry); again != counted {
+		t.Errorf("%v bytes, and %v after a start", counted, again)
+	}
+	ts.call("DeleteTable", `{"TableName": "leases"}`)
+	const tokens = 300 / 5 * 1.5 * 256 // at most, which stay for ten minutes
+	if left := memoryOf(t, registry); left < empty || left > empty+tokens {
+		t.Errorf("without tables %v bytes are taken", left)
+	}
+}
+
+// TestBudgetCountsIndexes: an item that gets no larger may have more entries in
+// indexes, and those more bytes.
+func TestBudgetCountsIndexes(t *testing.T) {
+	registry := metrics.New()
+	const budget = 128 << 10
+	ts := newTables(t, func(c *dynamodb.Config) { c.MemoryBytes, c.Metrics = budget, registry })
+	const indexes = 20
+	list := make([]string, indexes)
+	for i := range list {
+		list[i] = fmt.Sprintf(`{"IndexName": "by%d", "Projection": {"ProjectionType": "ALL"}, "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}]}`, i)
+	}
+	ts.call("CreateTable", `{"TableName": "leases", "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}, {"AttributeName": "g", "AttributeType": "S"}],
+		"KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}], "GlobalSecondaryIndexes": [`+strings.Join(list, ", ")+`]}`)
+	long := strings.Repeat("x", 2000)
+	for i := range 10 {
+		ts.call("PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "z": {"S": %q}}}`, i, long))
+	}
+	refused := 0
+	for i := range 10 {
+		out := ts.do(t.Context(), "UpdateItem", fmt.Sprintf(`{"TableName": "leases", "Key": {"k": {"S": "k%d"}}, "UpdateExpression": "SET g = z REMOVE z"}`, i))
+		if strings.HasPrefix(out, "LimitExceededException: The memory for tables") {
+			refused++
+		} else if out != "{}" {
+			t.Fatal(out)
+		}
+	}
+	if used := memoryOf(t, registry); used > budget {
+		t.Errorf("%v of %d bytes are used, %d updates were refused", used, budget, refused)
+	}
+	if refused == 0 || refused == 10 {
+		t.Errorf("%d of 10 updates that add 40 KB of entries were refused", refused)
+	}
+
+	// An index is refused, too, that has more entries than there is room for.
+	ts.call("DeleteTable", `{"TableName": "leases"}`)
+	ts.call("CreateTable", createLeases)
+	for i := range 40 {
+		ts.call("PutItem", fmt.Sprintf(`{"TableName": "leases", "Item": {"k": {"S": "k%d"}, "g": {"S": %q}}}`, i, long))
+	}
+	ts.want("UpdateTable", `{"TableName": "leases", "AttributeDefinitions": [{"AttributeName": "g", "AttributeType": "S"}], "GlobalSecondaryIndexUpdates": [{"Create": {"IndexName": "byG",
+		"Projection": {"ProjectionType": "ALL"}, "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}]}}]}`, "LimitExceededException: The memory for tables")
 }

@@ -277,6 +277,22 @@ func (s *state) setEntry(t *table, i int, key string, old, r row) error {
 	return nil
 }
 
+// entriesCost is what an item's entries in all indexes take.
+func (d *tableDoc) entriesCost(key string, it item.Item) (n int64) {
+	for i := range d.Indexes {
+		n += d.entryCost(&d.Indexes[i], key, it)
+	}
+	return n
+}
+
+func (d *tableDoc) entryCost(x *indexDoc, key string, it item.Item) int64 {
+	entry, ok := d.keyOf(x.Key, it)
+	if !ok {
+		return 0
+	}
+	return int64(len(entry) + len(key) + entryCost)
+}
+
 // entryOf is the key of an item's entry in an index; empty if it has none.
 func (t *table) entryOf(i int, key string, r row) (string, error) {
 	if r.version == 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
 	"github.com/rheostream/rheo/internal/keys"
+	"github.com/rheostream/rheo/internal/statelog"
 )
 
 func testTable() tableDoc {
@@ -107,7 +108,7 @@ func TestCommands(t *testing.T) {
 			}
 		}
 		b[0] = 2
-		if _, _, err := parseCommand(b, keys.Identity{}); !errors.Is(err, errNewer) {
+		if _, _, err := parseCommand(b, keys.Identity{}); !errors.Is(err, statelog.ErrNewer) {
 			t.Errorf("version 2: %v", err)
 		}
 	}

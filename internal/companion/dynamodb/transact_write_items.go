@@ -43,7 +43,12 @@ func (s *Service) TransactWriteItems(ctx context.Context, in *api.TransactWriteI
 		latches = append(latches, "\x00"+token.key) // no table's
 	}
 	done := make([]written, len(writes))
-	err = s.decide(ctx, latches, func(st *state) (txn, error) { return s.transact(st, writes, done, token) })
+	a := s.newAnswer()
+	defer a.sent(ctx)
+	err = s.decide(ctx, latches, func(st *state) (txn, error) {
+		a.release() // what was taken when it was decided before
+		return s.transact(st, writes, done, token, a)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +83,7 @@ func transacted(in *api.TransactWriteItemsInput, names []string, done []written)
 }
 
 // transact decides on all writes of a transaction in one state.
-func (s *Service) transact(st *state, writes []*itemWrite, done []written, token *step) (txn, error) {
+func (s *Service) transact(st *state, writes []*itemWrite, done []written, token *step, a *answer) (txn, error) {
 	if token != nil {
 		have, ok := st.tokens.Get(token.key)
 		if ok && s.now().UnixMilli()-have.at <= tokenMillis {
@@ -102,6 +107,9 @@ func (s *Service) transact(st *state, writes []*itemWrite, done []written, token
 			cancelled = true
 			reasons[i].Code, reasons[i].Message = new("ConditionalCheckFailed"), new("The conditional request failed")
 			if w.show && done[i].old != nil {
+				if !a.take(done[i].old) {
+					return nil, errNoRoom()
+				}
 				reasons[i].Item = done[i].old.API()
 			}
 		case errors.As(err, &refused) && refused.Code == "ValidationException": // what only the item shows

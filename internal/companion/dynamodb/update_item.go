@@ -5,7 +5,6 @@ import (
 
 	api "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/companion/dynamodb/expr"
-	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
 )
 
 // UpdateItem changes attributes of an item, and makes it if there is none.
@@ -22,19 +21,8 @@ func (s *Service) UpdateItem(ctx context.Context, in *api.UpdateItemInput) (*api
 		ConsumedCapacity:      consumed(in.ReturnConsumedCapacity, name, writeUnits(out.old, out.new), "", false),
 		ItemCollectionMetrics: collection(in.ReturnItemCollectionMetrics, out.table, w.key),
 	}
-	var shown item.Item
-	switch in.ReturnValues {
-	case api.ReturnValueAllOld:
-		shown = out.old
-	case api.ReturnValueAllNew:
-		shown = out.new
-	case api.ReturnValueUpdatedOld:
-		shown = expr.Project(w.update.Paths()).Of(out.old)
-	case api.ReturnValueUpdatedNew:
-		shown = expr.Project(w.update.Paths()).Of(out.new)
-	}
-	if len(shown) > 0 {
-		answer.Attributes = shown.API()
+	if out.shown != nil {
+		answer.Attributes = out.shown.API()
 	}
 	return answer, nil
 }
@@ -44,7 +32,7 @@ func readUpdate(ctx context.Context, in *api.UpdateItemInput) (name string, w *i
 	if err != nil {
 		return "", nil, err
 	}
-	w = &itemWrite{table: key, kind: putItem}
+	w = &itemWrite{table: key, kind: putItem, returns: in.ReturnValues}
 	old := []parameter{{"AttributeUpdates", in.AttributeUpdates != nil}, {"Expected", in.Expected != nil},
 		{"ConditionalOperator", in.ConditionalOperator != ""}}
 	expressions := []parameter{{"UpdateExpression", in.UpdateExpression != nil}, {"ConditionExpression", in.ConditionExpression != nil}}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	api "github.com/rheostream/rheo/internal/api/dynamodb"
+	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
 )
 
 // UpdateTable makes or deletes a global index, or changes settings. A new index
@@ -39,11 +40,8 @@ func (s *Service) UpdateTable(ctx context.Context, in *api.UpdateTableInput) (*a
 			return 0, err
 		}
 		doc.Ready = s.now().Add(s.transition).UnixMilli()
-		for range len(doc.Indexes) - len(t.doc.Indexes) {
-			t.items.Scan(func(key string, _ row) bool {
-				costs += int64(2*len(key) + entryCost)
-				return true
-			})
+		if costs, err = newEntriesCost(t, doc); err != nil {
+			return 0, err
 		}
 		changed = &table{doc: *doc, bytes: t.bytes}
 		return costs, nil
@@ -52,6 +50,25 @@ func (s *Service) UpdateTable(ctx context.Context, in *api.UpdateTableInput) (*a
 		return nil, err
 	}
 	return &api.UpdateTableOutput{TableDescription: s.describeUpdate(changed, in)}, nil
+}
+
+// newEntriesCost is what the entries of those indexes take that a new definition
+// of a table has and the old one has not.
+func newEntriesCost(t *table, doc *tableDoc) (costs int64, err error) {
+	for i := range doc.Indexes {
+		x := &doc.Indexes[i]
+		if old := t.doc.index(x.Name); old != nil && old.Created == x.Created {
+			continue
+		}
+		t.items.Scan(func(key string, r row) bool {
+			var it item.Item
+			if it, err = item.Pick(r.stored, x.Key.names()); err == nil {
+				costs += doc.entryCost(x, key, it)
+			}
+			return err == nil
+		})
+	}
+	return costs, err
 }
 
 // describeUpdate is a table as it was a moment ago, while it was being updated.

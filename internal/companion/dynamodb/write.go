@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	api "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/companion/dynamodb/expr"
 	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
 )
@@ -16,6 +17,7 @@ type itemWrite struct {
 	key    item.Item    // of the others, and of updates
 	update *expr.Update // of updates, which are putItem with a key
 	writeCondition
+	returns api.ReturnValue
 }
 
 func (w *itemWrite) isUpdate() bool { return w.kind == putItem && w.key != nil }
@@ -25,6 +27,7 @@ type written struct {
 	table    *table
 	key      string
 	old, new item.Item // nil if there was, or will be, none
+	shown    item.Item // what of it the answer shows; nil: nothing
 	step     step
 	nothing  bool // there is nothing to write
 }
@@ -79,7 +82,8 @@ func (s *Service) evaluate(st *state, w *itemWrite) (out written, err error) {
 	if !w.condition.Match(old) {
 		return out, errCondition
 	}
-	out.step = step{kind: w.kind, table: w.table, id: t.doc.ID, key: out.key, version: r.version, costs: -itemCost(out.key, r)}
+	out.step = step{kind: w.kind, table: w.table, id: t.doc.ID, key: out.key, version: r.version,
+		costs: -itemCost(out.key, r) - t.doc.entriesCost(out.key, old)}
 	switch {
 	case w.kind == checkItem:
 		out.new, out.step.costs = old, 0
@@ -99,24 +103,18 @@ func (s *Service) evaluate(st *state, w *itemWrite) (out written, err error) {
 		out.new = w.item
 	}
 	out.step.stored = string(out.new.Append(nil))
-	out.step.costs += itemCost(out.key, row{version: 1, stored: out.step.stored})
-	if old == nil {
-		out.step.costs += int64(len(t.doc.Indexes) * (2*len(out.key) + entryCost))
-	}
+	out.step.costs += itemCost(out.key, row{version: 1, stored: out.step.stored}) + t.doc.entriesCost(out.key, out.new)
 	return out, nil
 }
 
 // updated is the item that an update makes of old; nil if it makes none.
 func (t *table) updated(w *itemWrite, old item.Item) (item.Item, error) {
-	if old == nil && w.update.OnlyDeletes() {
-		return nil, nil
-	}
 	from := old
 	if from == nil {
 		from = w.key
 	}
 	it, err := w.update.Apply(from)
-	if err != nil {
+	if err != nil || old == nil && w.update.OnlyDeletes() {
 		return nil, err
 	}
 	if err := t.doc.checkIndexKeys(it); err != nil {
@@ -124,7 +122,7 @@ func (t *table) updated(w *itemWrite, old item.Item) (item.Item, error) {
 	}
 	for _, path := range w.update.Paths() {
 		if it[path[0].Name].Depth() > item.DepthMax {
-			return nil, validation("Nesting Levels have exceeded supported limits")
+			return nil, validation("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
 		}
 	}
 	if it.Size() > item.BytesMax {
@@ -154,17 +152,46 @@ func (s *Service) writeItem(ctx context.Context, w *itemWrite) (out written, err
 	if err != nil {
 		return out, err
 	}
+	a := s.newAnswer()
+	defer a.sent(ctx)
 	err = s.decide(ctx, []string{latch}, func(st *state) (txn, error) {
-		if out, err = s.evaluate(st, w); err != nil {
-			return nil, err
+		a.release() // what was taken when it was decided before
+		out, err = s.evaluate(st, w)
+		if errors.Is(err, errCondition) && w.show {
+			out.shown = out.old
+		} else if err == nil {
+			out.shown = w.shows(&out)
 		}
-		if out.nothing {
+		switch {
+		case !a.take(out.shown): // better now than when it is written
+			return nil, errNoRoom()
+		case err != nil:
+			return nil, err
+		case out.nothing:
 			return nil, nil
 		}
 		return txn{out.step}, nil
 	})
 	if errors.Is(err, errCondition) {
-		err = conditionFailed(out.old, w.show)
+		err = conditionFailed(out.shown)
 	}
 	return out, err
+}
+
+// shows is what the answer shows of a write, by its ReturnValues; nil if nothing.
+func (w *itemWrite) shows(out *written) (it item.Item) {
+	switch w.returns {
+	case api.ReturnValueAllOld:
+		it = out.old
+	case api.ReturnValueAllNew:
+		it = out.new
+	case api.ReturnValueUpdatedOld:
+		it = expr.Project(w.update.Paths()).Of(out.old)
+	case api.ReturnValueUpdatedNew:
+		it = expr.Project(w.update.Paths()).Of(out.new)
+	}
+	if len(it) == 0 {
+		return nil
+	}
+	return it
 }

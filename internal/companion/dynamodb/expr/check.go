@@ -20,10 +20,13 @@ func (p *Params) checkCondition(root *node) error {
 		func() error { return root.walk(checkParens) },
 		func() error {
 			return root.walk(func(n *node) error {
-				if _, known := operandsOf[n.text]; n.op == opCall && !known {
-					return fmt.Errorf("Invalid function name; function: %s", n.text)
+				if _, known := operandsOf[n.text]; n.op != opCall || known {
+					return nil
 				}
-				return nil
+				if isUpdateFunction(n.text) {
+					return fmt.Errorf("The function is not allowed in a condition expression; function: %s", n.text)
+				}
+				return fmt.Errorf("Invalid function name; function: %s", n.text)
 			})
 		},
 		func() error { return root.checkUse(true) },
@@ -109,24 +112,40 @@ func checkOperands(n *node) error {
 			return err
 		}
 		if n.text != "=" && n.text != "<>" {
-			for _, a := range n.args {
-				if t := a.literal(); t != item.None && t != item.S && t != item.N && t != item.B {
-					return wrongType(n.text, t)
-				}
-			}
+			return checkScalar(n)
 		}
+	case opIn:
+		return checkDistinct(n)
 	case opBetween:
-		return checkBetween(n.args[1], n.args[2])
+		if err := checkDistinct(n); err != nil {
+			return err
+		}
+		if err := checkBetween(n.args[1], n.args[2]); err != nil {
+			return err
+		}
+		return checkScalar(n)
 	case opCall:
 		return checkFunction(n)
 	}
 	return nil
 }
 
+// checkScalar: what is ordered is a string, a number or binary.
+func checkScalar(n *node) error {
+	for _, a := range n.args {
+		if t := a.literal(); t != item.None && t != item.S && t != item.N && t != item.B {
+			return wrongType(n.text, t)
+		}
+	}
+	return nil
+}
+
 func checkDistinct(n *node) error {
-	a, b := n.args[0], n.args[1]
-	if a.op == opPath && b.op == opPath && slices.Equal(a.path, b.path) {
-		return fmt.Errorf("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s", n.text, a.path)
+	first := n.args[0]
+	for _, a := range n.args[1:] {
+		if first.op == opPath && a.op == opPath && slices.Equal(first.path, a.path) {
+			return fmt.Errorf("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s", n.text, first.path)
+		}
 	}
 	return nil
 }
@@ -139,10 +158,7 @@ func checkBetween(low, high *node) error {
 	if low.value.Type != high.value.Type {
 		return errors.New("The BETWEEN operator requires same data type for lower and upper bounds; " + bounds)
 	}
-	order, ok := item.Compare(low.value, high.value)
-	if !ok {
-		return wrongType("BETWEEN", low.value.Type)
-	}
+	order, _ := item.Compare(low.value, high.value)
 	if order > 0 {
 		return errors.New("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; " + bounds)
 	}

@@ -32,7 +32,11 @@ func (p *Params) KeyConditions(text string) ([]KeyCondition, error) {
 	if err != nil {
 		return nil, inExpression("KeyConditionExpression", err)
 	}
-	return keyConditions(root, nil)
+	list, err := keyConditions(root, nil)
+	if err == nil && len(list) > 2 {
+		err = invalid("Conditions can be of length 1 or 2 only")
+	}
+	return list, err
 }
 
 // keyConditions appends the conditions below n to list.

@@ -15,8 +15,8 @@ const badValues = "One or more parameter values were invalid: "
 
 // Expected reads the conditions of a write; nil if there are none.
 func Expected(expected map[string]dynamodb.ExpectedAttributeValue, operator dynamodb.ConditionalOperator) (*Condition, error) {
-	if expected == nil {
-		return nil, needConditions(operator)
+	if err := checkOperator(operator, len(expected)); err != nil || expected == nil {
+		return nil, err
 	}
 	var list []*node
 	for _, name := range sorted(expected) {
@@ -29,9 +29,15 @@ func Expected(expected map[string]dynamodb.ExpectedAttributeValue, operator dyna
 	return join(list, operator), nil
 }
 
-func needConditions(operator dynamodb.ConditionalOperator) error {
-	if operator != "" {
-		return invalid("%s", badValues+"ConditionalOperator cannot be used without Filter or Expected")
+// checkOperator: an operator needs conditions that it joins.
+func checkOperator(operator dynamodb.ConditionalOperator, conditions int) error {
+	switch {
+	case operator == "":
+		return nil
+	case conditions == 0:
+		return invalid("ConditionalOperator cannot be used without Filter or Expected")
+	case conditions == 1:
+		return invalid("ConditionalOperator can only be used when Filter or Expected has two or more elements")
 	}
 	return nil
 }
@@ -86,8 +92,8 @@ func expectation(name string, e dynamodb.ExpectedAttributeValue) (*node, error) 
 
 // Filter reads QueryFilter or ScanFilter; nil if there is none.
 func Filter(filter map[string]dynamodb.Condition, operator dynamodb.ConditionalOperator) (*Condition, error) {
-	if filter == nil {
-		return nil, needConditions(operator)
+	if err := checkOperator(operator, len(filter)); err != nil || filter == nil {
+		return nil, err
 	}
 	var list []*node
 	for _, name := range sorted(filter) {
@@ -173,8 +179,9 @@ func comparison(name string, operator dynamodb.ComparisonOperator, values []dyna
 	for _, v := range list {
 		n.args = append(n.args, &node{op: opValue, value: v})
 	}
-	if row.negate {
-		n = &node{op: opNot, args: []*node{n}}
+	if row.negate { // NOT_CONTAINS, which does not hold either for what is missing
+		exists := &node{op: opCall, text: "attribute_exists", args: n.args[:1]}
+		n = &node{op: opAnd, args: []*node{exists, {op: opNot, args: []*node{n}}}}
 	}
 	return n, nil
 }

@@ -25,7 +25,8 @@ func TestExpected(t *testing.T) {
 		`{"leaseKey": {"ComparisonOperator": "CONTAINS", "AttributeValueList": [{"S": "Id-"}]}}`:              true,
 		`{"parents": {"ComparisonOperator": "CONTAINS", "AttributeValueList": [{"S": "a"}]}}`:                 true,
 		`{"parents": {"ComparisonOperator": "NOT_CONTAINS", "AttributeValueList": [{"S": "a"}]}}`:             false,
-		`{"absent": {"ComparisonOperator": "NOT_CONTAINS", "AttributeValueList": [{"S": "a"}]}}`:              true,
+		`{"absent": {"ComparisonOperator": "NOT_CONTAINS", "AttributeValueList": [{"S": "a"}]}}`:              false, // unlike NE
+		`{"leaseCounter": {"ComparisonOperator": "NOT_CONTAINS", "AttributeValueList": [{"S": "a"}]}}`:        true,
 		`{"parents": {"ComparisonOperator": "EQ", "AttributeValueList": [{"SS": ["b", "a"]}]}}`:               true,
 		`{"leaseOwner": {"ComparisonOperator": "NE", "AttributeValueList": [{"S": "x"}]}}`:                    true,
 		`{"leaseOwner": {"ComparisonOperator": "NULL"}}`:                                                      false,

@@ -71,8 +71,8 @@ func next(text string, i int) token {
 			k = sign
 		}
 	case c >= '0' && c <= '9':
-		k = number
-		for end < len(text) && text[end] >= '0' && text[end] <= '9' {
+		k = number // no number but 0 itself begins with 0
+		for c != '0' && end < len(text) && text[end] >= '0' && text[end] <= '9' {
 			end++
 		}
 	case c == '<' && end < len(text) && (text[end] == '=' || text[end] == '>'), c == '>' && end < len(text) && text[end] == '=':
@@ -86,7 +86,7 @@ func next(text string, i int) token {
 }
 
 func isNameStart(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-func isNamePart(c byte) bool { return isNameStart(c) || c >= '0' && c <= '9' }
+func isNamePart(c byte) bool { return isNameStart(c) || c >= '0' && c <= '9' || c == '_' }

@@ -269,10 +269,10 @@ func (p *parser) primary(inner func() (*node, error)) (*node, error) {
 	return &node{op: opPath, path: path}, err
 }
 
-// isKeyword says that a word has a meaning of its own in conditions.
+// isKeyword says that a word has a meaning of its own, which it has in all expressions.
 func isKeyword(w string) bool {
 	switch strings.ToUpper(w) {
-	case "AND", "OR", "NOT", "BETWEEN", "IN":
+	case "AND", "OR", "NOT", "BETWEEN", "IN", "SET", "REMOVE", "ADD", "DELETE":
 		return true
 	}
 	return false

@@ -20,8 +20,8 @@ type Step struct {
 	IsIndex bool
 }
 
-// pathDepthMax is how long a path may be; values are nested no deeper.
-const pathDepthMax = item.DepthMax + 1
+// pathDepthMax is how long a path may be.
+const pathDepthMax = item.DepthMax
 
 // Attribute is the path of a top-level attribute, whatever its name.
 func Attribute(name string) Path { return Path{{Name: name}} }
@@ -71,7 +71,7 @@ func (p Path) resolve(params *Params) (Path, error) {
 		}
 	}
 	if len(out) > pathDepthMax {
-		return nil, fmt.Errorf("The document path has too many nesting elements; nesting levels: %d", len(out))
+		return nil, fmt.Errorf("The document path has too many nesting levels; nesting levels: %d", len(out))
 	}
 	return out, nil
 }

@@ -114,6 +114,8 @@ func (p *parser) sum() (*node, error) {
 	return &node{op: o, text: t.text, args: []*node{left, right}}, p.operator()
 }
 
+func isUpdateFunction(name string) bool { return name == "if_not_exists" || name == "list_append" }
+
 // checkUpdate is to updates what checkCondition is to conditions.
 func (p *Params) checkUpdate(u *Update, sections []int) error {
 	each := func(visit func(*node) error) func() error {
@@ -129,6 +131,7 @@ func (p *Params) checkUpdate(u *Update, sections []int) error {
 		}
 	}
 	return firstError(
+		each(checkParens),
 		func() error {
 			for _, a := range u.actions {
 				if word, is := a.path.reservedIn(); is {
@@ -139,7 +142,7 @@ func (p *Params) checkUpdate(u *Update, sections []int) error {
 		},
 		each(checkReserved),
 		each(func(n *node) error {
-			if n.op == opCall && n.text != "if_not_exists" && n.text != "list_append" {
+			if n.op == opCall && !isUpdateFunction(n.text) {
 				if _, other := operandsOf[n.text]; other {
 					return fmt.Errorf("The function is not allowed in an update expression; function: %s", n.text)
 				}
@@ -147,6 +150,16 @@ func (p *Params) checkUpdate(u *Update, sections []int) error {
 			}
 			return nil
 		}),
+		func() error {
+			for _, a := range u.actions {
+				if a.arg != nil {
+					if err := a.arg.checkListAppend(true); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		},
 		func() error {
 			for v, n := range sections {
 				if n > 1 {
@@ -175,6 +188,19 @@ func (p *Params) checkUpdate(u *Update, sections []int) error {
 		},
 		each(checkUpdateFunction),
 	)
+}
+
+// checkListAppend: list_append is what an attribute is set to, and no operand.
+func (n *node) checkListAppend(whole bool) error {
+	if n.op == opCall && n.text == "list_append" && !whole {
+		return fmt.Errorf("The function is not allowed to be used this way in an expression; function: %s", n.text)
+	}
+	for _, a := range n.args {
+		if err := a.checkListAppend(false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var longTypeNames = map[item.Type]string{item.S: "STRING", item.N: "NUMBER", item.B: "BINARY", item.NULL: "NULL",
@@ -209,7 +235,7 @@ func checkUpdateFunction(n *node) error {
 			if n.args[0].op != opPath {
 				return pathRequired(n.text)
 			}
-			return nil
+			return checkDistinct(n)
 		}
 		for _, a := range n.args {
 			if t := a.literal(); t != item.None && t != item.L {
@@ -266,9 +292,9 @@ func (n *node) sure() item.Type {
 }
 
 // OnlyDeletes says that the update has nothing to give to an item that does not
-// exist yet: AttributeUpdates that are all DELETE make none.
+// exist yet, and makes none. One that does nothing at all makes one.
 func (u *Update) OnlyDeletes() bool {
-	return u != nil && u.legacy && len(u.actions) > 0 && !slices.ContainsFunc(u.actions, func(a action) bool {
+	return u != nil && len(u.actions) > 0 && !slices.ContainsFunc(u.actions, func(a action) bool {
 		return a.verb == verbSet || a.verb == verbAdd
 	})
 }

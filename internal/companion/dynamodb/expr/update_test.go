@@ -83,14 +83,19 @@ func TestUpdateMistakes(t *testing.T) {
 	const before = `{"n": {"N": "7"}, "s": {"S": "old"}, "l": {"L": [{"S": "0"}]}, "big": {"N": "9e125"}}`
 	const in = "Invalid UpdateExpression: "
 	for text, want := range map[string]string{
-		"":                              in + `The expression can not be empty;`,
-		"a = :1":                        in + `Syntax error; token: "a", near: "a ="`,
-		"SET a":                         in + `Syntax error; token: "<EOF>", near: "a"`,
-		"SET a = :1,":                   in + `Syntax error; token: "<EOF>", near: ","`,
-		"SET a = n + n + n":             in + `Syntax error; token: "+", near: "n + n"`,
-		"ADD a n":                       in + `Syntax error; token: "n", near: "a n"`,
-		"SET a = :1 SET b = :1":         in + `The "SET" section can only be used once in an update expression;`,
-		"SET size = :1":                 in + `Attribute name is a reserved keyword; reserved keyword: size`,
+		"":                      in + `The expression can not be empty;`,
+		"a = :1":                in + `Syntax error; token: "a", near: "a ="`,
+		"SET a":                 in + `Syntax error; token: "<EOF>", near: "a"`,
+		"SET a = :1,":           in + `Syntax error; token: "<EOF>", near: ","`,
+		"SET a = n + n + n":     in + `Syntax error; token: "+", near: "n + n"`,
+		"ADD a n":               in + `Syntax error; token: "n", near: "a n"`,
+		"SET a = :1 SET b = :1": in + `The "SET" section can only be used once in an update expression;`,
+		"SET size = :1":         in + `Attribute name is a reserved keyword; reserved keyword: size`,
+		"SET add = :1":          in + `Syntax error; token: "add", near: "SET add ="`,
+		"SET a = :1, REMOVE b":  in + `Syntax error; token: "REMOVE", near: ", REMOVE b"`,
+		"SET _a = :1":           in + `Syntax error; token: "_", near: "SET _a"`,
+		"SET a = ((:1))":        in + `The expression has redundant parentheses;`,
+		"SET a = list_append(list_append(:l, :l), :l)": in + `The function is not allowed to be used this way in an expression; function: list_append`,
 		"SET a = size":                  in + `Attribute name is a reserved keyword; reserved keyword: size`,
 		"SET a = foo(:1)":               in + `Invalid function name; function: foo`,
 		"SET a = size(n)":               in + `The function is not allowed in an update expression; function: size`,
@@ -105,6 +110,7 @@ func TestUpdateMistakes(t *testing.T) {
 		"SET a = :x + :1":               in + `Incorrect operand type for operator or function; operator or function: +, operand type: S`,
 		"SET a = list_append(:1, :l)":   in + `Incorrect operand type for operator or function; operator or function: list_append, operand type: N`,
 		"SET a = if_not_exists(:1, :1)": in + `Operator or function requires a document path; operator or function: if_not_exists`,
+		"SET a = if_not_exists(b, b)":   in + `The first operand must be distinct from the remaining operands for this operator or function; operator: if_not_exists, first operand: [b]`,
 		"SET a = list_append(:l)":       in + `Incorrect number of operands for operator or function; operator or function: list_append, number of operands: 1`,
 		// With an item.
 		"SET a = absent":             `The provided expression refers to an attribute that does not exist in the item`,
@@ -214,6 +220,7 @@ func TestKeyConditions(t *testing.T) {
 		":1 BETWEEN h AND :2":            "Invalid condition in KeyConditionExpression: BETWEEN operator must have the key attribute as its first operand",
 		"h = :h AND begins_with(:h, :p)": "Invalid condition in KeyConditionExpression: begins_with operator must have the key attribute as its first operand",
 		"h.x = :h":                       "KeyConditionExpressions cannot have conditions on nested attributes",
+		"h = :h AND r = :1 AND x = :1":   "Conditions can be of length 1 or 2 only",
 		"h = :h AND":                     `Invalid KeyConditionExpression: Syntax error; token: "<EOF>", near: "AND"`,
 	} {
 		p := params(t, names, vals)

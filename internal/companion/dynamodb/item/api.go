@@ -36,7 +36,7 @@ func fromAPI(av *dynamodb.AttributeValue, depth int) (Value, error) {
 	case set > 1:
 		return Value{}, errors.New("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 	case depth > DepthMax, depth == DepthMax && (t == L || t == M):
-		return Value{}, errors.New("Nesting Levels have exceeded supported limits")
+		return Value{}, errors.New("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
 	}
 	v := Value{Type: t}
 	switch t {
@@ -80,9 +80,6 @@ func setFromAPI(av *dynamodb.AttributeValue, t Type) (Value, error) {
 		if len(av.SS) == 0 {
 			return v, errors.New(invalidValue + "An string set  may not be empty")
 		}
-		if slices.Contains(av.SS, "") {
-			return v, errors.New(invalidValue + "An string set may not have a empty string as a member")
-		}
 		for _, s := range av.SS {
 			v.Strs = append(v.Strs, strings.Clone(s))
 		}
@@ -91,9 +88,6 @@ func setFromAPI(av *dynamodb.AttributeValue, t Type) (Value, error) {
 			return v, errors.New(invalidValue + "Binary sets should not be empty")
 		}
 		for _, b := range av.BS {
-			if len(b) == 0 {
-				return v, errors.New(invalidValue + "Binary sets may not contain null or empty values")
-			}
 			v.Strs = append(v.Strs, string(b))
 		}
 	case NS:

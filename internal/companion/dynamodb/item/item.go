@@ -16,6 +16,7 @@ package item
 
 import (
 	"cmp"
+	"encoding/base64"
 	"maps"
 	"slices"
 	"strings"
@@ -292,8 +293,10 @@ func (v Value) Depth() int {
 func (v Value) Echo() string {
 	var text string
 	switch v.Type {
-	case S, B:
+	case S:
 		text = v.Text
+	case B:
+		text = base64.StdEncoding.EncodeToString([]byte(v.Text))
 	case N:
 		text = v.Num.String()
 	case BOOL:
@@ -303,8 +306,14 @@ func (v Value) Echo() string {
 		}
 	case NULL:
 		text = "true"
-	case SS, BS:
+	case SS:
 		text = "[" + strings.Join(v.Strs, ", ") + "]"
+	case BS:
+		list := make([]string, len(v.Strs))
+		for i, s := range v.Strs {
+			list[i] = base64.StdEncoding.EncodeToString([]byte(s))
+		}
+		text = "[" + strings.Join(list, ", ") + "]"
 	case NS:
 		list := make([]string, len(v.Nums))
 		for i, n := range v.Nums {
