@@ -3,6 +3,7 @@ package mapping
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -46,6 +47,7 @@ type report struct {
 	finished      bool
 	marks         []mark // of what is left, which is to be read anew at again
 	again         time.Time
+	event         []byte // the buffer, to be used again
 }
 
 // A batch that waits for longer than this gives its memory back if others wait for it.
@@ -61,7 +63,7 @@ func (s *shard) deliver(lane int, d delivery) {
 	d.s, d.lane = s, lane
 	go func() {
 		d.run()
-		s.reports <- report{lane: lane, finished: true, marks: d.marks(), again: d.again}
+		s.reports <- report{lane: lane, finished: true, marks: d.marks(), again: d.again, event: d.event}
 	}()
 }
 
@@ -80,7 +82,7 @@ func (d *delivery) run() {
 			continue
 		}
 		inv := d.invocation(p)
-		d.event = d.s.format.append(d.event[:0], p.records, inv)
+		d.event = d.s.format.append(slices.Grow(d.event[:0], d.s.format.size(p.records, inv)), p.records, inv)
 		if len(d.event) > payloadMax && len(p.records) > 1 {
 			d.halve()
 			continue
@@ -90,6 +92,9 @@ func (d *delivery) run() {
 			continue
 		}
 		res, err := m.services.Invoker.Invoke(m.hard, m.cfg.FunctionARN, d.event)
+		if err != nil || res.FunctionError != "" {
+			d.event = nil // a function that was given up on may be reading it yet
+		}
 		if err != nil {
 			if m.hard.Err() != nil {
 				return
@@ -276,7 +281,8 @@ func (d *delivery) giveUp(n int, condition string) {
 		if n > 0 {
 			first, end = &records[0].Record, &records[n-1].Record
 		}
-		event := d.s.format.append(nil, records, d.invocation(p))
+		inv := d.invocation(p)
+		event := d.s.format.append(make([]byte, 0, d.s.format.size(records, inv)), records, inv)
 		f := newFailure(&m.cfg, d.s.id, condition, first, end, n, p.invokes, last, p.last.RequestID, event)
 		if err := d.send(f); err != nil {
 			m.fault(d.s.id, err)

@@ -75,6 +75,15 @@ func (f *eventFormat) frameSize(w *Window) int {
 		max(len(w.State), len("{}")) + len(f.window) + len(beforeEarly) + len("false")*2 + len("}")
 }
 
+// size is how long an event is, at most.
+func (f *eventFormat) size(records []pending, inv invocation) int {
+	size := f.frameSize(inv.window)
+	for i := range records {
+		size += records[i].size
+	}
+	return size
+}
+
 // invocation is what an event says beside its records; its window is nil where the mapping has none.
 type invocation struct {
 	window *Window

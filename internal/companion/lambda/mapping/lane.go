@@ -27,6 +27,7 @@ type lane struct {
 	queue   []pending
 	bytes   int       // of the queue's JSON
 	batch   []pending // being delivered: of it, what is not done
+	event   []byte    // a delivery's buffer, while there is none
 	busy    bool      // a delivery is under way, with a batch or without (a window's last)
 	blocked bool      // its last invocation failed
 	// marks are the parts of a batch that failed, and gave its memory back until it is

@@ -269,6 +269,34 @@ func TestStreamReplaced(t *testing.T) {
 	}
 }
 
+// TestShardMisreported: a shard that is said to be gone though the stream lists it is tried again: nothing is passed over.
+func TestShardMisreported(t *testing.T) {
+	for _, consumer := range []string{"", consumerARN} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, 1)
+			r.cfg.ConsumerARN = consumer
+			n := 0
+			r.stream.fault = func(op string, id mapping.ShardID) error {
+				if n++; op != "Stream" && n%4 == 0 {
+					return mapping.ErrShardGone
+				}
+				return nil
+			}
+			r.start()
+			for i := range 30 {
+				r.stream.put("key0", fmt.Sprint(i))
+				r.wait(time.Second)
+			}
+			r.wait(time.Minute)
+			r.stop()
+			r.wantNumbered(1, 30)
+			if r.checkpoint("shardId-000000000000").Ended {
+				t.Error("the shard has ended")
+			}
+		})
+	}
+}
+
 // TestPlaceUnknown: a checkpoint that is not of the stream, though the stream says it is the same, is worth
 // less than the shard: all of it is delivered, once.
 func TestPlaceUnknown(t *testing.T) {

@@ -203,7 +203,7 @@ var (
 // called by many goroutines at once.
 type Invoker interface {
 	// Invoke returns when the function has answered. The payload is the
-	// Invoker's until then. A function that exceeds its time, crashes, or answers too much is a
+	// Invoker's until then; for good, if there was an error. A function that exceeds its time, crashes, or answers too much is a
 	// Result with a FunctionError; an error is one that was not the function's.
 	Invoke(ctx context.Context, functionARN string, payload []byte) (Result, error)
 }

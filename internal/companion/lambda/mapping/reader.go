@@ -24,11 +24,13 @@ const (
 type reader struct {
 	m        *Mapping
 	shard    ShardID
+	created  time.Time // of the stream
 	format   *eventFormat
 	at       Position // of what to read next, when there is no iterator or subscription
 	iterator string
 	sub      Subscription
 	next     time.Time // a read before it would be too often
+	limit    int       // of records to ask for
 	urgent   bool      // does not wait for memory
 }
 
@@ -74,8 +76,14 @@ func (r *reader) read(ctx context.Context) answer {
 		switch {
 		case errors.Is(err, errOver):
 			continue // a subscription has its time
-		case errors.Is(err, ErrShardGone), errors.Is(err, ErrPosition) && r.at.Sequence != "":
+		case errors.Is(err, ErrPosition) && r.at.Sequence != "":
 			return answer{err: err}
+		case errors.Is(err, ErrShardGone):
+			r.close()
+			if err := r.gone(ctx); err != nil {
+				return answer{err: err}
+			}
+			r.m.problem(r.shard, err, failures)
 		case errors.Is(err, ErrIteratorExpired):
 			r.iterator = ""
 			pause = 0
@@ -95,6 +103,22 @@ func (r *reader) read(ctx context.Context) answer {
 			return answer{err: err}
 		}
 	}
+}
+
+// gone says what it means that a shard is: ErrShardGone if the stream does not list it either,
+// for then all that it had is passed over; ErrPosition if it was the shard of another
+// stream; else nothing that can be relied on.
+func (r *reader) gone(ctx context.Context) error {
+	stream, err := r.m.source.Stream(ctx)
+	switch {
+	case err != nil:
+		return nil
+	case !stream.Created.Equal(r.created):
+		return ErrPosition
+	case slices.ContainsFunc(stream.Shards, func(s Shard) bool { return s.ID == r.shard }):
+		return nil
+	}
+	return ErrShardGone
 }
 
 func (r *reader) try(ctx context.Context) (answer, error) {
@@ -121,7 +145,7 @@ func (r *reader) poll(ctx context.Context) (answer, error) {
 		return answer{}, err
 	}
 	asked := time.Now()
-	got, err := r.m.source.Records(ctx, r.iterator, readRecordsMax)
+	got, err := r.m.source.Records(ctx, r.iterator, r.limit)
 	if errors.Is(err, ErrPosition) {
 		err = ErrIteratorExpired // it is the iterator that is refused: whether the place is good, a new one will show
 	}

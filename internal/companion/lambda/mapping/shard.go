@@ -17,6 +17,9 @@ const checkpointEvery = time.Second
 // may be done again after a crash.
 const storeAhead = 250 * time.Millisecond
 
+// eventKept is how large a lane's buffer may be to be used again.
+const eventKept = 256 << 10
+
 // shard reads and delivers one shard. All of its state belongs to the goroutine
 // of run; what takes time (a read, a delivery, a store) is done by a goroutine of
 // its own that tells run when something came of it.
@@ -68,7 +71,7 @@ func newShard(ctx context.Context, m *Mapping, cp Checkpoint) *shard {
 		seek: true, saved: cp,
 	}
 	s.ctx, s.leave = context.WithCancel(ctx)
-	s.reader = reader{m: m, shard: cp.Shard, format: s.format}
+	s.reader = reader{m: m, shard: cp.Shard, created: cp.Stream, format: s.format}
 	for i := range s.lanes {
 		s.lanes[i].readTo = cp.Done
 		if len(cp.Lanes) == len(s.lanes) {
@@ -160,9 +163,13 @@ func (s *shard) read() {
 		s.reader.seek(at)
 		s.seek, s.atEnd, s.tip = false, false, time.Time{}
 	}
-	// Who waits for the rest of a batch holds the beginning of it, and would wait for ever
-	// if all did.
-	s.reader.urgent = slices.ContainsFunc(s.lanes, func(l lane) bool { return len(l.marks) > 0 && len(l.queue) > 0 })
+	s.reader.limit, s.reader.urgent = readRecordsMax, false
+	if slices.ContainsFunc(s.lanes, func(l lane) bool { return len(l.marks) > 0 }) {
+		// A batch is read anew, for which little memory was free. Who waits for the rest of one
+		// holds the beginning of it, and would wait for ever if all did.
+		s.reader.limit = min(readRecordsMax, s.m.cfg.BatchSize*len(s.lanes))
+		s.reader.urgent = slices.ContainsFunc(s.lanes, func(l lane) bool { return len(l.marks) > 0 && len(l.queue) > 0 })
+	}
 	s.reading = true
 	go func() { s.answers <- s.reader.read(s.ctx) }()
 }
@@ -216,6 +223,9 @@ func (s *shard) take(a *answer) error {
 		return nil
 	case a.err != nil:
 		return a.err
+	}
+	if len(s.lanes) == 1 {
+		s.lanes[0].queue = slices.Grow(s.lanes[0].queue, len(a.records))
 	}
 	var counts Counts
 	free := int64(0)
@@ -323,7 +333,7 @@ func (s *shard) dispatch(now time.Time) (wake time.Time) {
 		}
 		if n, at := s.closeBatch(l, now); n > 0 {
 			l.take(n)
-			s.deliver(i, delivery{parts: l.divide(), window: s.window.current()})
+			s.deliver(i, delivery{parts: l.divide(), window: s.window.current(), event: l.event})
 		} else {
 			wake = sooner(wake, at)
 		}
@@ -402,6 +412,9 @@ func (s *shard) report(r *report) {
 	}
 	if r.finished {
 		l.busy, l.blocked = false, !r.again.IsZero()
+		if l.event = r.event; cap(l.event) > eventKept {
+			l.event = nil
+		}
 		l.marks, l.again = r.marks, r.again
 		if len(l.batch) > 0 { // left undone: the shard is being left, or memory is needed
 			s.m.engine.budget.release(heldBy(l.batch) + l.shed())

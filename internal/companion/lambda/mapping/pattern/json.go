@@ -1,6 +1,7 @@
 package pattern
 
 import (
+	"bytes"
 	"encoding/json"
 	"iter"
 	"unsafe"
@@ -32,13 +33,11 @@ func text(s string) value { return value{kind: isString, text: s} }
 // The functions below walk JSON that json.Valid has passed. They stay within
 // raw whatever it is.
 
-// parse looks at the value that raw begins with.
+// parse looks at the value that is raw, without spaces around it.
 func parse(raw []byte) value {
-	i := skipSpace(raw, 0)
-	if i >= len(raw) {
+	if len(raw) == 0 {
 		return value{}
 	}
-	raw = raw[i:skipValue(raw, i)]
 	switch raw[0] {
 	case '{':
 		return value{kind: isObject, raw: raw}
@@ -61,14 +60,12 @@ func unquote(raw []byte) string {
 	if len(raw) < 2 {
 		return ""
 	}
-	for _, c := range raw {
-		if c == '\\' {
-			var s string
-			if json.Unmarshal(raw, &s) != nil {
-				return ""
-			}
-			return s
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		var s string
+		if json.Unmarshal(raw, &s) != nil {
+			return ""
 		}
+		return s
 	}
 	return viewString(raw[1 : len(raw)-1])
 }
@@ -85,12 +82,19 @@ func skipSpace(raw []byte, i int) int {
 
 // skipString returns the place after the string whose opening quote is at i.
 func skipString(raw []byte, i int) int {
-	for i++; i < len(raw); i++ {
-		switch raw[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
+	from := i + 1
+	for at := from; at <= len(raw); {
+		n := bytes.IndexByte(raw[at:], '"')
+		if n < 0 {
+			break
+		}
+		at += n
+		escapes := 0
+		for escapes < at-from && raw[at-1-escapes] == '\\' {
+			escapes++
+		}
+		if at++; escapes%2 == 0 {
+			return at
 		}
 	}
 	return len(raw)

@@ -30,6 +30,7 @@
 package pattern
 
 import (
+	"bytes"
 	"encoding/json"
 	"unicode/utf8"
 )
@@ -155,7 +156,7 @@ func (m *matcher) member(name string) value {
 	e := m.event
 	switch name {
 	case "data":
-		return parse(e.Data)
+		return parse(bytes.TrimSpace(e.Data))
 	case "partitionKey":
 		return text(e.PartitionKey)
 	case "sequenceNumber":

@@ -1,0 +1,6 @@
+//go:build race
+
+package pattern_test
+
+// raced: the race detector makes pools forget, so that validating JSON allocates.
+const raced = true
