@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -35,12 +34,11 @@ type instance struct {
 	user    int    // id that it runs as; 0: rheo's
 	stream  string // log stream
 	log     *instanceLog
-	logEnd  *os.File // that the runtime writes to; closed by launch
-	temp    string   // its /tmp on this machine; empty: in a world of its own
-	api     *http.Server
+	logEnd  *os.File             // that the runtime writes to; closed by launch
+	temp    string               // its /tmp on this machine; empty: in a world of its own
+	api     net.Listener         // of its Runtime API
 	apiAddr string               // as the runtime sees it
 	kept    atomic.Pointer[kept] // nil until the runtime runs
-	events  chan *event          // to /next; holds one
 	gone    chan struct{}        // closed when the runtime and all that it started have ended
 
 	ready       chan struct{} // closed at the first /next
@@ -65,30 +63,11 @@ type instance struct {
 	idleSince time.Time
 
 	mu        sync.Mutex
-	event     *event // of the invocation in progress
-	delivered bool   // the runtime has event
-	claimed   bool   // its answer is being read
-	answered  bool   // and has come
-}
-
-// waiting tells whether the runtime may ask for an event, and notes that it does.
-func (in *instance) waiting() bool {
-	in.mu.Lock()
-	unanswered := in.event != nil && in.delivered && !in.answered
-	in.mu.Unlock()
-	if unanswered {
-		return false
-	}
-	in.readyOnce.Do(func() { close(in.ready) })
-	return true
-}
-
-func (in *instance) took(e *event) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.event == e {
-		in.delivered = true
-	}
+	event     *event   // of the invocation in progress
+	delivered bool     // the runtime has event
+	claimed   bool     // its answer is being read
+	answered  bool     // and has come
+	waiter    *apiConn // that waits for an event; nil: none
 }
 
 // claim is the event that the runtime has and has not begun to answer, if that is its
@@ -185,38 +164,49 @@ func (in *instance) death(requestID string) answer {
 	return a
 }
 
-// invoke gives the instance an event and waits for its answer, for at most timeout.
-// lost says that the instance was gone before the runtime had the event: another
-// may have it.
-func (in *instance) invoke(inv Invocation, timeout time.Duration) (a answer, took time.Duration, lost bool) {
-	began := time.Now()
-	e := &event{Invocation: inv, deadline: began.Add(timeout), answered: make(chan answer, 1)}
+// give gives the instance an event, which it may take timeout for: to the connection that
+// waits for one, or to the next that does.
+func (in *instance) give(inv Invocation, timeout time.Duration) *event {
+	now := time.Now()
+	e := &event{Invocation: inv, began: now, deadline: now.Add(timeout), answered: make(chan answer, 1)}
 	in.mu.Lock()
-	in.event, in.delivered, in.claimed, in.answered = e, false, false, false
+	c := in.waiter
+	in.event, in.delivered, in.claimed, in.answered, in.waiter = e, c != nil, false, false, nil
 	in.mu.Unlock()
-	timer := time.NewTimer(timeout)
+	if c != nil {
+		in.deliver(c, e)
+	}
+	return e
+}
+
+// await waits for e's answer, until its deadline. lost says that the instance was gone
+// before the runtime had the event: another may have it. When ctx ends first, err is its
+// error, and e is still to be awaited.
+func (in *instance) await(ctx context.Context, e *event) (a answer, took time.Duration, lost bool, err error) {
+	timer := time.NewTimer(time.Until(e.deadline))
 	defer timer.Stop()
-	in.events <- e
 	select {
 	case a = <-e.answered:
-		return a, time.Since(began), false
+		return a, time.Since(e.began), false, nil
+	case <-ctx.Done():
+		return answer{}, 0, false, ctx.Err()
 	case <-timer.C:
-		took = time.Since(began)
+		took = time.Since(e.began)
 		if !in.answer(e, answer{}) {
-			return <-e.answered, took, false // in the last moment
+			return <-e.answered, took, false, nil // in the last moment
 		}
 		in.end(endedTimeout)
 		<-in.gone
-		return timedOut(inv.RequestID, in.fn.Timeout), took, false
+		return timedOut(e.RequestID, in.fn.Timeout), took, false, nil
 	case <-in.gone:
-		took = time.Since(began)
+		took = time.Since(e.began)
 		in.mu.Lock()
 		delivered := in.delivered
 		in.mu.Unlock()
 		if !in.answer(e, answer{}) {
-			return <-e.answered, took, false
+			return <-e.answered, took, false, nil
 		}
-		return in.death(inv.RequestID), took, !delivered
+		return in.death(e.RequestID), took, !delivered, nil
 	}
 }
 
@@ -239,17 +229,6 @@ func (in *instance) alive() bool {
 	default:
 		return in.credentialsUntil.IsZero() || time.Until(in.credentialsUntil) > in.fn.Timeout
 	}
-}
-
-// serve answers the Runtime API on l, and forwards the rest.
-func (in *instance) serve(l net.Listener) {
-	in.api = &http.Server{
-		Handler:           in,
-		ReadHeaderTimeout: 0, // a runtime may be stopped by a debugger; it is the only client
-		MaxHeaderBytes:    2 << 20,
-		ErrorLog:          in.r.httpErrors,
-	}
-	go in.api.Serve(&limitedListener{Listener: l, slots: make(chan struct{}, apiConnectionsMax)})
 }
 
 // sample looks at the instance's memory, ends it when it has too much, and returns the peak.

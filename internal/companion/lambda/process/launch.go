@@ -96,7 +96,8 @@ func (in *instance) launch(ctx context.Context, requestID string) error {
 		api = k.listeners[0]
 	}
 	in.kept.Store(k)
-	in.serve(api)
+	in.api = &limitedListener{Listener: api, slots: make(chan struct{}, apiConnectionsMax)}
+	go in.serveAPI(in.api)
 	r.forward(in, k.listeners)
 	go func() {
 		<-k.gone

@@ -77,7 +77,7 @@ func (r *Runner) tryAcquire(fn *Function, idleToo bool) (in *instance, fresh boo
 		return nil, false, r.takeIdlest(), ErrThrottled
 	}
 	in = &instance{r: r, fn: fn, limits: &r.limits, stream: newStream(fn), busy: true,
-		events: make(chan *event, 1), gone: make(chan struct{}), freed: make(chan struct{}),
+		gone: make(chan struct{}), freed: make(chan struct{}),
 		ready: make(chan struct{}), initFailure: make(chan answer, 1)}
 	if own {
 		in.user = r.users[len(r.users)-1]

@@ -199,6 +199,30 @@ func (r *Runner) Invoke(ctx context.Context, fn *Function, inv Invocation) (Resu
 	if err != nil {
 		return Result{}, err
 	}
+	if !fresh {
+		in.log.start(inv.RequestID, fn.Version)
+		e := in.give(inv, fn.Timeout)
+		a, took, lost, err := in.await(ctx, e)
+		if err == nil && !lost {
+			defer r.inFlight.Done()
+			return r.conclude(in, inv, a, took, 0), nil
+		}
+		return r.inBackground(ctx, func(ctx context.Context) (Result, error) {
+			if err != nil { // the caller's context has ended, and so has inBackground
+				a, took, lost, _ = in.await(ctx, e)
+			}
+			if lost {
+				return r.another(ctx, fn, inv, in)
+			}
+			return r.conclude(in, inv, a, took, 0), nil
+		})
+	}
+	return r.inBackground(ctx, func(ctx context.Context) (Result, error) { return r.first(ctx, fn, inv, in) })
+}
+
+// inBackground does what must be done whether or not the caller waits for it: in a
+// goroutine, with an entry of inFlight, and a context that does not end.
+func (r *Runner) inBackground(ctx context.Context, do func(context.Context) (Result, error)) (Result, error) {
 	type outcome struct {
 		result Result
 		err    error
@@ -206,7 +230,7 @@ func (r *Runner) Invoke(ctx context.Context, fn *Function, inv Invocation) (Resu
 	done := make(chan outcome, 1)
 	go func() {
 		defer r.inFlight.Done()
-		result, err := r.run(context.WithoutCancel(ctx), fn, inv, in, fresh)
+		result, err := do(context.WithoutCancel(ctx))
 		done <- outcome{result, err}
 	}()
 	select {
@@ -237,65 +261,68 @@ func (r *Runner) checkEvent(inv *Invocation, fn *Function) error {
 	return nil
 }
 
-// run is an invocation's way through an instance, which acquire gave.
-func (r *Runner) run(ctx context.Context, fn *Function, inv Invocation, in *instance, fresh bool) (Result, error) {
-	var initDuration, spent time.Duration // of the invocation's time, on starting anew
-	began, timeout := time.Now(), fn.Timeout
-	if fresh {
-		a, err := in.begin(ctx, inv.RequestID, r.limits.InitTimeout)
-		if err != nil {
-			r.discard(in)
-			return Result{}, err
-		}
-		initDuration = time.Since(began)
-		if a != nil {
-			// Once more, on the invocation's own time.
-			in.log.platform(initReport(initDuration, "init", a))
-			initDuration = 0
-			if in, err = r.replace(ctx, fn, in); err != nil {
-				return Result{}, err
-			}
-			began = time.Now()
-			in.log.start(inv.RequestID, fn.Version)
-			if a, err = in.begin(ctx, inv.RequestID, fn.Timeout); err != nil {
-				r.discard(in)
-				return Result{}, err
-			}
-			if a != nil {
-				in.log.platform(initReport(time.Since(began), "invoke", a))
-				return r.conclude(in, inv, *a, time.Since(began), 0), nil
-			}
-			spent = time.Since(began)
-			timeout -= spent
-		} else {
-			in.log.start(inv.RequestID, fn.Version)
-		}
-	} else {
-		in.log.start(inv.RequestID, fn.Version)
+// first is the way of an event through a fresh instance.
+func (r *Runner) first(ctx context.Context, fn *Function, inv Invocation, in *instance) (Result, error) {
+	began := time.Now()
+	a, err := in.begin(ctx, inv.RequestID, r.limits.InitTimeout)
+	if err != nil {
+		r.discard(in)
+		return Result{}, err
 	}
-	for range 3 {
-		a, took, lost := in.invoke(inv, timeout)
-		if !lost {
-			return r.conclude(in, inv, a, spent+took, initDuration), nil
-		}
-		// It had ended while idle, and we had not noticed. The event was not seen.
-		var err error
-		if in, err = r.replace(ctx, fn, in); err != nil {
-			return Result{}, err
-		}
-		began = time.Now()
-		failedInit, err := in.begin(ctx, inv.RequestID, r.limits.InitTimeout)
-		if err != nil {
-			r.discard(in)
-			return Result{}, err
-		}
-		initDuration = time.Since(began)
+	initDuration := time.Since(began)
+	if a == nil {
 		in.log.start(inv.RequestID, fn.Version)
-		if failedInit != nil {
-			return r.conclude(in, inv, *failedInit, initDuration, 0), nil
-		}
+		return r.through(ctx, fn, inv, in, fn.Timeout, 0, initDuration)
 	}
-	return r.conclude(in, inv, in.death(inv.RequestID), 0, initDuration), nil
+	// Once more, on the invocation's own time.
+	in.log.platform(initReport(initDuration, "init", a))
+	if in, err = r.replace(ctx, fn, in); err != nil {
+		return Result{}, err
+	}
+	began = time.Now()
+	in.log.start(inv.RequestID, fn.Version)
+	if a, err = in.begin(ctx, inv.RequestID, fn.Timeout); err != nil {
+		r.discard(in)
+		return Result{}, err
+	}
+	spent := time.Since(began)
+	if a != nil {
+		in.log.platform(initReport(spent, "invoke", a))
+		return r.conclude(in, inv, *a, spent, 0), nil
+	}
+	return r.through(ctx, fn, inv, in, fn.Timeout-spent, spent, 0)
+}
+
+// through gives an event to an instance that waits for it. spent is what has gone of the
+// invocation's time before.
+func (r *Runner) through(ctx context.Context, fn *Function, inv Invocation, in *instance, timeout, spent, initDuration time.Duration) (Result, error) {
+	a, took, lost, _ := in.await(ctx, in.give(inv, timeout)) // ctx does not end
+	if lost {
+		return r.another(ctx, fn, inv, in)
+	}
+	return r.conclude(in, inv, a, spent+took, initDuration), nil
+}
+
+// another takes another instance for an event that in has lost: it had ended while idle,
+// and we had not noticed. What happens to that one is the event's outcome.
+func (r *Runner) another(ctx context.Context, fn *Function, inv Invocation, in *instance) (Result, error) {
+	in, err := r.replace(ctx, fn, in)
+	if err != nil {
+		return Result{}, err
+	}
+	began := time.Now()
+	a, err := in.begin(ctx, inv.RequestID, r.limits.InitTimeout)
+	if err != nil {
+		r.discard(in)
+		return Result{}, err
+	}
+	initDuration := time.Since(began)
+	in.log.start(inv.RequestID, fn.Version)
+	if a != nil {
+		return r.conclude(in, inv, *a, initDuration, 0), nil
+	}
+	outcome, took, _, _ := in.await(ctx, in.give(inv, fn.Timeout))
+	return r.conclude(in, inv, outcome, took, initDuration), nil
 }
 
 func initReport(d time.Duration, phase string, a *answer) string {

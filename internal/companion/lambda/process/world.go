@@ -34,6 +34,18 @@ func (w *world) enter() error {
 	if err := unix.Mount("tmpfs", w.On, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size="+rootBytesMax); err != nil {
 		return failedTo("mount a root directory", err)
 	}
+	// First, so that what is bound below /tmp is not hidden.
+	for _, dir := range []string{"proc", "tmp", "opt"} {
+		if err := os.MkdirAll(at(dir), 0o755); err != nil {
+			return step("make /"+dir, err)
+		}
+	}
+	if err := unix.Mount("proc", at("proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return failedTo("mount /proc", err)
+	}
+	if err := unix.Mount("tmpfs", at("tmp"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, tempOptions(w.Temp)); err != nil {
+		return failedTo("mount /tmp", err)
+	}
 	for _, b := range w.Binds {
 		if err := b.mount(at(b.Target)); err != nil {
 			return step("bind "+b.Source, err)
@@ -54,17 +66,6 @@ func (w *world) enter() error {
 		if err := os.WriteFile(at(f.Name), []byte(f.Content), 0o644); err != nil {
 			return step("write "+f.Name, err)
 		}
-	}
-	for _, dir := range []string{"proc", "tmp", "opt"} {
-		if err := os.MkdirAll(at(dir), 0o755); err != nil {
-			return step("make /"+dir, err)
-		}
-	}
-	if err := unix.Mount("proc", at("proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return failedTo("mount /proc", err)
-	}
-	if err := unix.Mount("tmpfs", at("tmp"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, tempOptions(w.Temp)); err != nil {
-		return failedTo("mount /tmp", err)
 	}
 	if err := os.Chdir(w.On); err != nil {
 		return failedTo("enter the root directory", err)
