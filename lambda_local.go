@@ -57,7 +57,6 @@ func (l *localFunctions) open(s *Server, c Config, session []Key) error {
 		return fmt.Errorf("cannot run functions as processes of this machine: %w", err)
 	}
 	l.runner.Store(r)
-	c.Logger.Info("functions run as processes of this machine", "isolation", r.Isolation().String())
 	return nil
 }
 

@@ -85,3 +85,37 @@ def handler(event, context):
 		t.Errorf("GetFunction: %+v, %v", have, err)
 	}
 }
+
+// BenchmarkLambdaLocal is a warm synchronous invocation of 1 KB of a function for
+// Node.js, signed and by HTTP, with the SDK's own cost.
+func BenchmarkLambdaLocal(b *testing.B) {
+	version, err := exec.Command("node", "--version").Output()
+	if err != nil || runtime.GOOS != "linux" {
+		b.Skip("there is no Node.js: ", err)
+	}
+	major, _, _ := strings.Cut(strings.TrimPrefix(string(version), "v"), ".")
+	srv, err := rheo.New(rheo.Config{Lambda: "local", Limits: rheo.LimitsOff})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer srv.Close()
+	client := lambda.NewFromConfig(clientConfig(srv, "000000000000", "any"))
+	if _, err := client.CreateFunction(b.Context(), &lambda.CreateFunctionInput{FunctionName: aws.String("f"), Role: aws.String("arn:aws:iam::000000000000:role/r"), MemorySize: aws.Int32(512),
+		Runtime: types.Runtime("nodejs" + major + ".x"), Handler: aws.String("i.h"), Timeout: aws.Int32(30), Code: &types.FunctionCode{ZipFile: packageOf(b, "i.js", "exports.h = async e => e.length")}}); err != nil {
+		b.Fatal(err)
+	}
+	payload := []byte(`"` + strings.Repeat("x", 1022) + `"`)
+	invoke := func() {
+		if out, err := client.Invoke(b.Context(), &lambda.InvokeInput{FunctionName: aws.String("f"), Payload: payload}); err != nil || out.FunctionError != nil {
+			b.Errorf("%+v, %v", out, err)
+		}
+	}
+	invoke()
+	b.SetParallelism(2)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			invoke()
+		}
+	})
+}

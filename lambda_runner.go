@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/rheostream/rheo/internal/companion/lambda"
 	"github.com/rheostream/rheo/internal/outbound"
@@ -39,16 +40,70 @@ func (c *Config) checkLambda() error {
 		return errors.New("a key for a Lambda endpoint is configured, and no endpoint (--lambda=URL)")
 	}
 	if c.LambdaKey != "" {
-		_, _, _, err = parseLambdaKey(c.LambdaKey)
+		if _, _, _, err = parseLambdaKey(c.LambdaKey); err != nil {
+			return err
+		}
 	}
+	_, err = c.queuesEndpoint()
 	return err
+}
+
+// queuesEndpoint reads Config.LambdaQueues, as it is for one service and region; nil
+// if there is none.
+func (c *Config) queuesEndpoint() (*url.URL, error) {
+	if c.LambdaQueues == "" {
+		if c.LambdaQueuesKey != "" {
+			return nil, errors.New("a key for queues is configured, and no endpoint (--lambda-queues=URL)")
+		}
+		return nil, nil
+	}
+	if _, _, _, err := parseLambdaKey(c.LambdaQueuesKey); err != nil {
+		return nil, fmt.Errorf("the endpoint of queues needs an access key (--lambda-queues-key ID:SECRET): %w", err)
+	}
+	u, err := url.Parse(strings.NewReplacer("{service}", "sqs", "{region}", "us-east-1").Replace(c.LambdaQueues))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%q is not the URL of an endpoint of queues, like https://{service}.{region}.amazonaws.com", c.LambdaQueues)
+	}
+	return u, nil
+}
+
+// remoteQueues are the queues and topics of another endpoint, which the operator
+// named; nil if there is none.
+func (s *Server) remoteQueues(c Config) (lambda.Queues, error) {
+	u, err := c.queuesEndpoint()
+	if u == nil || err != nil {
+		return nil, err
+	}
+	id, secret, token, err := parseLambdaKey(c.LambdaQueuesKey)
+	if err != nil {
+		return nil, err
+	}
+	rule, err := ruleOf(u)
+	if err != nil {
+		return nil, err
+	}
+	dialer := outbound.New(outbound.Config{Allow: []outbound.Rule{rule}, Own: s.listening})
+	return &lambda.RemoteQueues{Endpoint: c.LambdaQueues, AccessKey: id, Secret: secret, Token: token, Client: dialer.Client(outbound.ClientConfig{Timeout: time.Minute})}, nil
+}
+
+// ruleOf allows the host of a URL that the operator named, wherever it is.
+func ruleOf(u *url.URL) (outbound.Rule, error) {
+	host := u.Host
+	if u.Port() == "" {
+		host = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	}
+	rule, err := outbound.ParseRule(host)
+	if err != nil {
+		return rule, fmt.Errorf("the endpoint %s: %w", u, err)
+	}
+	return rule, nil
 }
 
 // parseLambdaKey reads ID:SECRET or ID:SECRET:TOKEN. Its error tells no secret.
 func parseLambdaKey(v string) (id, secret, token string, err error) {
 	p := strings.SplitN(v, ":", 3)
 	if len(p) < 2 || p[0] == "" || p[1] == "" {
-		return "", "", "", errors.New("the key for the Lambda endpoint is not of the form ID:SECRET or ID:SECRET:TOKEN")
+		return "", "", "", errors.New("the key is not of the form ID:SECRET or ID:SECRET:TOKEN")
 	}
 	if len(p) == 3 {
 		token = p[2]
@@ -67,13 +122,9 @@ func (s *Server) remoteFunctions(c Config) (lambda.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := u.Host
-	if u.Port() == "" {
-		host = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-	}
-	rule, err := outbound.ParseRule(host)
+	rule, err := ruleOf(u)
 	if err != nil {
-		return nil, fmt.Errorf("the Lambda endpoint %s: %w", c.Lambda, err)
+		return nil, err
 	}
 	dialer := outbound.New(outbound.Config{Allow: []outbound.Rule{rule}, Own: s.listening})
 	return &lambda.Remote{Endpoint: u, AccessKey: id, Secret: secret, Token: token, Client: dialer.Client(outbound.ClientConfig{})}, nil

@@ -77,7 +77,7 @@ func (o *otherLambda) answers(f func(name string, event []byte) (string, string)
 	o.answer = f
 }
 
-func packageOf(t *testing.T, name, text string) []byte {
+func packageOf(t testing.TB, name, text string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)

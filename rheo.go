@@ -101,7 +101,11 @@ type Config struct {
 	// ID:SECRET:TOKEN).
 	Lambda    string
 	LambdaKey string
-	LambdaDir string // of unpacked code and running functions; empty: one in the system's directory for temporary files
+	// LambdaQueues is the endpoint of the queues and topics that destinations may be; {service} and
+	// {region} stand for those of the destination. LambdaQueuesKey signs its calls.
+	LambdaQueues    string
+	LambdaQueuesKey string
+	LambdaDir       string // of unpacked code and running functions; empty: one in the system's directory for temporary files
 
 	MemoryBytes  int64 // 0 is 1 GiB; at least [MemoryBytesMin]
 	JournalFiles int   // 0 is 8
@@ -253,8 +257,12 @@ func (s *Server) start(c Config, memory shares) (err error) {
 	if err != nil {
 		return err
 	}
+	queues, err := s.remoteQueues(c)
+	if err != nil {
+		return err
+	}
 	s.lambda, err = lambda.New(context.Background(), lambda.Config{
-		Log: s.log, Blobs: s.blobs, Runner: runner, Streams: lambdaStreams{calls}, StateBytesMax: memory.functions, MappingBytesMax: memory.mappings,
+		Log: s.log, Blobs: s.blobs, Runner: runner, Queues: queues, Streams: lambdaStreams{calls}, StateBytesMax: memory.functions, MappingBytesMax: memory.mappings,
 		Answers: answers, Repair: c.Repair, Transition: c.Transition, Metrics: registry, Logger: c.Logger,
 	})
 	if err != nil {

@@ -104,6 +104,10 @@ var settings = []*Setting{
 			_, _, _, err := parseLambdaKey(v)
 			return err
 		}},
+	{Name: "lambda-queues", Help: "endpoint of the SQS queues and SNS topics that destinations may be, like https://{service}.{region}.amazonaws.com; none: they are refused",
+		set: func(c *Config, v string) error { c.LambdaQueues = v; return nil }},
+	{Name: "lambda-queues-key", Secret: true, Help: "access key that signs calls of that endpoint, ID:SECRET or ID:SECRET:TOKEN",
+		set: func(c *Config, v string) error { c.LambdaQueuesKey = v; return nil }},
 	{Name: "lambda-dir", Help: "directory of unpacked code and running functions, with --lambda=local; none: one for temporary files. Users that functions run as must be able to pass through to it",
 		set: func(c *Config, v string) error { c.LambdaDir = v; return nil }},
 	{Name: "memory", Default: "1GiB", Help: "budget for requests, answers and unflushed records together, at least 160MiB; the process stays within a tenth more",

@@ -188,6 +188,13 @@ func TestSettingsRefused(t *testing.T) {
 		{"shard-limit: 1000001\n", nil, env(), `"1000001" is not a number from 1 to 1000000`},
 		{"metrics: closed\n", nil, env(), `"closed" is neither loopback nor open`},
 		{"", nil, env("RHEO_LOG_FORMAT", "xml"), "neither text nor json"},
+		{"lambda: here\n", nil, env(), `"here" is neither local nor the URL of a Lambda endpoint`},
+		{"lambda: https://id:secret@example.com\n", nil, env(), `neither local nor the URL`},
+		{"lambda: https://example.com\n", nil, env(), "a Lambda endpoint needs an access key"},
+		{"lambda: https://example.com\nlambda-key: id\n", nil, env(), "not of the form ID:SECRET or ID:SECRET:TOKEN"},
+		{"", nil, env("RHEO_LAMBDA_KEY", "a:b"), "and no endpoint"},
+		{"lambda-queues: https://example.com\n", nil, env(), "the endpoint of queues needs an access key"},
+		{"lambda-queues: queues\nlambda-queues-key: a:b\n", nil, env(), "is not the URL of an endpoint of queues"},
 	} {
 		name := ""
 		if c.file != "" {

@@ -280,7 +280,9 @@ func (c RESTJSON) Encode(dst []byte, op *api.Op, out any) (Answer, error) {
 		usual = "application/octet-stream"
 		a.Stream = f.Interface().(io.Reader)
 	case m.Shape.Kind == api.Blob:
-		usual = "application/octet-stream"
+		if usual = "application/octet-stream"; op.Service.Name == "lambda" { // what functions answer is JSON
+			usual = restJSONType
+		}
 		a.Body = append(dst, f.Bytes()...)
 	case m.Shape.Kind == api.String:
 		usual = "text/plain"

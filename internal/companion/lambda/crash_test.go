@@ -121,6 +121,9 @@ func powerCuts(t *testing.T, seed uint64) {
 		if err != nil || stored != "" && (len(all) != 1 || all[0].Done != stored && all[0].Done != storing) {
 			t.Fatalf("cut %d: checkpoints %v, %v; stored %s, then %s", cycle+1, all, err, stored, storing)
 		}
+		if len(all) > 0 {
+			stored = all[0].Done // from now on, answered or not
+		}
 	}
 	waitUntil(t, func() bool {
 		mu.Lock()

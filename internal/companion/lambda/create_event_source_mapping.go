@@ -284,7 +284,9 @@ func (s *Service) applyFailure(ctx context.Context, m *mappingDoc, c *api.Destin
 			return err
 		}
 	case "sqs", "sns":
-		return unsupported("DestinationConfig.OnFailure to "+part[2], "there are no queues and topics here; a bucket can be told")
+		if err := s.checkQueue("DestinationConfig.OnFailure", arn); err != nil {
+			return err
+		}
 	default:
 		return invalid("The destination ARN %s is invalid.", arn)
 	}

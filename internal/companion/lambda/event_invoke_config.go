@@ -37,10 +37,11 @@ func (f *function) invokeRules(qualifier string) (invokeRules, error) {
 	return r, nil
 }
 
-// A destination is where an outcome is sent: one of the two.
+// A destination is where an outcome is sent: one of the three.
 type destination struct {
 	function reference
 	bucket   string
+	queue    string // the whole ARN, of a topic too
 }
 
 // parseDestination reads the ARN of a destination.
@@ -52,6 +53,8 @@ func parseDestination(arn string) (destination, error) {
 	switch part[2] {
 	case "s3":
 		return destination{bucket: part[5]}, nil
+	case "sqs", "sns":
+		return destination{queue: arn}, nil
 	case "lambda":
 		if m := nameForm.FindStringSubmatch(arn); m != nil && m[1] != "" && m[2] != "" {
 			return destination{function: reference{functionID{m[2], m[1], m[3]}, m[4]}}, nil
@@ -71,8 +74,10 @@ func (s *Service) checkDestination(ctx context.Context, f *function, arn string,
 		return invalid("The destination ARN %s is invalid.", arn)
 	}
 	switch part[2] {
-	case "sqs", "sns", "events":
-		return unsupported("DestinationConfig to "+part[2], "there are no queues, topics and event buses here; a function or, for failures, a bucket can be told")
+	case "sqs", "sns":
+		return s.checkQueue("DestinationConfig", arn)
+	case "events":
+		return unsupported("DestinationConfig to events", "there are no event buses here; a function can be told")
 	case "lambda":
 		d, err := parseDestination(arn)
 		if err != nil {

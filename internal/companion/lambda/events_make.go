@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -229,7 +230,12 @@ func (s *Service) deliver(ctx context.Context, f *function, o *outcome) error {
 	if err != nil {
 		return err
 	}
-	if d.bucket != "" {
+	switch {
+	case d.queue != "" && s.cfg.Queues == nil, d.bucket != "" && s.cfg.Objects == nil:
+		return fmt.Errorf("destination %s cannot be told any more", o.destination)
+	case d.queue != "":
+		return s.cfg.Queues.Send(ctx, d.queue, o.document)
+	case d.bucket != "":
 		now := s.now().UTC()
 		key := "aws/lambda/async/" + f.Name + "/" + now.Format("2006/01/02/2006-01-02T15.04.05") + "-" + newUUID()
 		return s.cfg.Objects.PutObject(ctx, f.Account, f.Region, d.bucket, key, o.document)

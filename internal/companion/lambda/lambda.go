@@ -76,6 +76,8 @@ type Config struct {
 	Streams Streams
 	// Objects has code (S3Bucket, S3Key) and takes what mappings give up; nil: both are refused.
 	Objects Objects
+	// Queues take what becomes of events and what mappings give up; nil: refused.
+	Queues Queues
 
 	// StateBytesMax is the budget of all documents, and of all checkpoints again,
 	// in memory; 0 is StateBytesMaxDefault.

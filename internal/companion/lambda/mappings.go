@@ -301,13 +301,12 @@ func (m *mappings) keepResults() {
 func (m *mappings) keep(ctx context.Context) {
 	m.mu.Lock()
 	some := m.unkept
-	if len(some) > 0 {
-		m.unkept = make(map[string]string)
-	}
-	m.mu.Unlock()
 	if len(some) == 0 {
+		m.mu.Unlock()
 		return
 	}
+	m.unkept = make(map[string]string)
+	m.mu.Unlock()
 	if err := m.s.checkpoints.storeResults(ctx, some); err != nil && ctx.Err() == nil {
 		m.s.logger.Warn("cannot keep the results of event source mappings", "err", err)
 	}
@@ -340,14 +339,18 @@ func (m *mappings) Invoke(ctx context.Context, functionARN string, payload []byt
 	return mapping.Result{RequestID: in.RequestID, StatusCode: 200, ExecutedVersion: res.ExecutedVersion, FunctionError: res.FunctionError, Payload: res.Payload}, nil
 }
 
-// Send implements mapping.Failures: what was given up is an object of a bucket.
+// Send implements mapping.Failures: what was given up is an object of a bucket, with
+// its records, or a message that says where they are.
 func (m *mappings) Send(ctx context.Context, destinationARN string, f *mapping.Failure) error {
 	d, err := parseDestination(destinationARN)
 	if err != nil {
 		return err
 	}
-	if d.bucket == "" || m.s.cfg.Objects == nil {
-		return fmt.Errorf("destination %s is no bucket here", destinationARN)
+	switch {
+	case d.queue != "" && m.s.cfg.Queues != nil:
+		return m.s.cfg.Queues.Send(ctx, d.queue, f.Document())
+	case d.bucket == "" || m.s.cfg.Objects == nil:
+		return fmt.Errorf("destination %s cannot be told any more", destinationARN)
 	}
 	key, body := f.Object()
 	part := strings.SplitN(key, "/", 4) // aws/lambda/<uuid>/...

@@ -49,6 +49,7 @@ func notUnzipped() error {
 }
 
 func staysInside(name string) bool {
-	return len(name) <= 1024 && !strings.ContainsAny(name, "\\\x00") && !path.IsAbs(name) &&
+	folder := strings.HasSuffix(name, "/")
+	return len(name) <= 1024 && (folder || path.Clean(name) != ".") && !strings.ContainsAny(name, "\\\x00") && !path.IsAbs(name) &&
 		!slices.Contains(strings.Split(name, "/"), "..") && fs.ValidPath(path.Clean(strings.TrimSuffix(name, "/")))
 }
