@@ -47,7 +47,7 @@ func (l *localFunctions) open(s *Server, c Config, session []Key) error {
 	}
 	dialer := outbound.New(outbound.Config{Open: s.open, Own: s.listening})
 	r, err := process.New(process.Config{
-		Dir: filepath.Join(dir, "run"), Endpoint: endpoint, CAFile: s.CAFile(), Egress: dialer.DialContext, Logger: c.Logger,
+		Dir: filepath.Join(dir, "run"), Endpoint: endpoint, CAFile: s.CAFile(), Egress: dialer.DialContext, Logs: functionLogs{s.logs}, Logger: c.Logger,
 		Credentials: func(_ context.Context, f *process.Function) (process.Credentials, error) {
 			id, secret, token := functionCredentials(session, f.Account)
 			return process.Credentials{AccessKeyID: id, SecretAccessKey: secret, SessionToken: token}, nil

@@ -247,7 +247,7 @@ func (s *Server) start(c Config, memory shares) (err error) {
 	}
 	calls := call.New(call.Config{Limits: c.Limits, Log: c.Logger, Metrics: registry})
 	s.logs, err = logs.New(context.Background(), logs.Config{
-		Log: s.log, Blobs: s.blobs, MemoryBytes: memory.logs, Answers: answers, Streams: streamWriter{calls}, Metrics: registry, Logger: c.Logger,
+		Log: s.log, Blobs: s.blobs, MemoryBytes: memory.logs, Answers: answers, Streams: streamWriter{calls}, Functions: functionCaller{calls}, Metrics: registry, Logger: c.Logger,
 	})
 	if err != nil {
 		return err
@@ -262,7 +262,7 @@ func (s *Server) start(c Config, memory shares) (err error) {
 		return err
 	}
 	s.lambda, err = lambda.New(context.Background(), lambda.Config{
-		Log: s.log, Blobs: s.blobs, Runner: runner, Queues: queues, Streams: lambdaStreams{calls}, StateBytesMax: memory.functions, MappingBytesMax: memory.mappings,
+		Log: s.log, Blobs: s.blobs, Runner: runner, Queues: queues, Streams: lambdaStreams{calls}, Objects: lambdaObjects{calls}, StateBytesMax: memory.functions, MappingBytesMax: memory.mappings,
 		Answers: answers, Repair: c.Repair, Transition: c.Transition, Metrics: registry, Logger: c.Logger,
 	})
 	if err != nil {

@@ -156,7 +156,7 @@ type memorySink struct {
 	hold  chan struct{} // PutLogs waits for it to be closed, if not nil
 }
 
-func (s *memorySink) PutLogs(ctx context.Context, group, stream string, lines []LogLine) error {
+func (s *memorySink) PutLogs(ctx context.Context, to LogTarget, lines []LogLine) error {
 	if s.hold != nil {
 		select {
 		case <-s.hold:
@@ -169,7 +169,7 @@ func (s *memorySink) PutLogs(ctx context.Context, group, stream string, lines []
 	if s.lines == nil {
 		s.lines = map[string][]LogLine{}
 	}
-	s.lines[group+" "+stream] = append(s.lines[group+" "+stream], lines...)
+	s.lines[to.Group+" "+to.Stream] = append(s.lines[to.Group+" "+to.Stream], lines...)
 	return nil
 }
 

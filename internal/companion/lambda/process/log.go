@@ -190,12 +190,12 @@ func (l *instanceLog) close() {
 // logQueue holds lines that wait for the sink. When it is full, lines are dropped
 // and counted: a function does not wait for its log.
 type logQueue struct {
-	sink          LogSink
-	group, stream string
-	bytesMax      int
-	failed        func(error)
-	wake          chan struct{} // holds one token when there is something to do
-	gone          chan struct{} // closed when all has been given to the sink
+	sink     LogSink
+	to       LogTarget
+	bytesMax int
+	failed   func(error)
+	wake     chan struct{} // holds one token when there is something to do
+	gone     chan struct{} // closed when all has been given to the sink
 
 	mu      sync.Mutex
 	lines   []LogLine
@@ -206,11 +206,11 @@ type logQueue struct {
 
 const lineOverhead = 26 // bytes that Logs counts for each event
 
-func newLogQueue(sink LogSink, group, stream string, bytesMax int, failed func(error)) *logQueue {
+func newLogQueue(sink LogSink, to LogTarget, bytesMax int, failed func(error)) *logQueue {
 	if sink == nil {
 		return nil
 	}
-	q := &logQueue{sink: sink, group: group, stream: stream, bytesMax: bytesMax, failed: failed,
+	q := &logQueue{sink: sink, to: to, bytesMax: bytesMax, failed: failed,
 		wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	go q.deliver()
 	return q
@@ -267,8 +267,8 @@ func (q *logQueue) deliver() {
 				}
 				break
 			}
-			if err := q.sink.PutLogs(ctx, q.group, q.stream, lines); err != nil {
-				q.failed(fmt.Errorf("cannot write %d lines to the log stream %s of %s: %w", len(lines), q.stream, q.group, err))
+			if err := q.sink.PutLogs(ctx, q.to, lines); err != nil {
+				q.failed(fmt.Errorf("cannot write %d lines to the log stream %s of %s: %w", len(lines), q.to.Stream, q.to.Group, err))
 				q.mu.Lock()
 				q.dropped += len(lines)
 				q.mu.Unlock()

@@ -95,7 +95,7 @@ func (r *Runner) tryAcquire(fn *Function, idleToo bool) (in *instance, fresh boo
 
 // prepare gives a new instance its log.
 func (r *Runner) prepare(in *instance) (err error) {
-	queue := newLogQueue(r.config.Logs, in.fn.logGroup(), in.stream, r.limits.LogQueueBytes, func(err error) {
+	queue := newLogQueue(r.config.Logs, LogTarget{in.fn.Account, in.fn.Region, in.fn.logGroup(), in.stream}, r.limits.LogQueueBytes, func(err error) {
 		r.logger.Warn("lines of a function's log are lost", "function", in.fn.ARN, "error", err)
 	})
 	if queue != nil {

@@ -167,8 +167,11 @@ type LogSink interface {
 	// PutLogs takes lines of one log stream, in order, oldest first; the next call
 	// for that stream comes after it returned. An error drops the lines; it is
 	// counted in the next call's first line.
-	PutLogs(ctx context.Context, group, stream string, lines []LogLine) error
+	PutLogs(ctx context.Context, to LogTarget, lines []LogLine) error
 }
+
+// A LogTarget is the log stream of an instance.
+type LogTarget struct{ Account, Region, Group, Stream string }
 
 // A LogLine is one event of a log: at most 256 KiB, without its newline.
 type LogLine struct {
