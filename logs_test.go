@@ -33,7 +33,7 @@ func TestLogs(t *testing.T) {
 		cfg := aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(srv.URL()), Credentials: credentials.NewStaticCredentialsProvider("test", "secret", "")}
 		return srv, cloudwatchlogs.NewFromConfig(cfg), kinesis.NewFromConfig(cfg)
 	}
-	srv, logs, streams := start()
+	srv, logs, _ := start()
 	defer func() { srv.Close() }()
 
 	const group = "/app/web"
@@ -80,6 +80,7 @@ func TestLogs(t *testing.T) {
 	if err := srv.Close(); err != nil {
 		t.Fatal(err)
 	}
+	var streams *kinesis.Client
 	srv, logs, streams = start()
 	put(30, 60)
 

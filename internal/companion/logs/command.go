@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/rheostream/rheo/internal/keys"
 )
@@ -19,7 +21,8 @@ import (
 //	dropGroup   group | version
 //	putStream   group | id of the group | name
 //	dropStream  group | id of the group | name | number uvarint
-//	moveCursor  group | id of the group | id of the filter | offset uvarint
+//	moveCursor  group | id of the group | id of the filter | offset uvarint |
+//	            number uvarint x (stream uvarint | offset uvarint | place uvarint), what is done behind the offset
 //
 // The version is that which the group must have, the offset of the command that
 // wrote it; 0 says that there must be none. A stream's number is the offset of
@@ -32,6 +35,7 @@ type step struct {
 	doc     groupDoc
 	name    string // of the stream; of moveCursor the filter's id
 	number  uint64 // of the stream; of moveCursor the offset
+	done    progress
 }
 
 type stepKind uint8
@@ -68,6 +72,9 @@ func (st *step) encode(id [16]byte, sealer keys.Sealer) ([]byte, error) {
 	case dropStream, moveCursor:
 		body = appendText(appendText(body, st.id), st.name)
 		body = binary.AppendUvarint(body, st.number)
+		if st.kind == moveCursor {
+			body = st.done.append(body)
+		}
 	}
 	if len(body) > commandBytesMax {
 		return nil, errTooLarge
@@ -109,6 +116,9 @@ func parseCommand(b []byte, sealer keys.Sealer) (id [16]byte, st step, err error
 	case dropStream, moveCursor:
 		st.id, st.name = r.text(), r.text()
 		st.number = r.uvarint()
+		if st.kind == moveCursor {
+			st.done = r.progress()
+		}
 	default:
 		return id, st, fmt.Errorf("a command of kind %d: %w", st.kind, errDamaged)
 	}
@@ -116,4 +126,30 @@ func parseCommand(b []byte, sealer keys.Sealer) (id [16]byte, st step, err error
 		return id, st, errDamaged
 	}
 	return id, st, nil
+}
+
+// progress is how far each stream of a batch has been delivered that could be in part
+// only.
+type progress map[uint64]position
+
+func (p progress) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(p)))
+	for _, stream := range slices.Sorted(maps.Keys(p)) {
+		dst = binary.AppendUvarint(binary.AppendUvarint(dst, stream), p[stream].offset)
+		dst = binary.AppendUvarint(dst, uint64(p[stream].place))
+	}
+	return dst
+}
+
+func (r *reader) progress() progress {
+	n := r.count()
+	if n == 0 {
+		return nil
+	}
+	p := make(progress, n)
+	for range n {
+		stream := r.uvarint()
+		p[stream] = position{offset: r.uvarint(), place: uint32(r.uvarint())}
+	}
+	return p
 }

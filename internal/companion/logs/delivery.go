@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,7 +86,7 @@ type delivery struct {
 
 	// Of the loop. While a batch could be delivered in part only, done says how far
 	// each of its streams has come.
-	done    map[uint64]position
+	done    progress
 	taken   int // letters, so far
 	failing bool
 }
@@ -133,13 +134,14 @@ func (ds *deliveries) sync() {
 				continue
 			}
 			ctx, cancel := context.WithCancel(ds.ctx)
-			d := &delivery{all: ds, key: key, groupID: g.doc.ID, id: f.ID, log: gl, cancel: cancel, done: map[uint64]position{}}
+			d := &delivery{all: ds, key: key, groupID: g.doc.ID, id: f.ID, log: gl, cancel: cancel, done: progress{}}
 			at := g.cursor(f)
-			d.stored.Store(at)
-			if next := uint64(gl.shard.Info().Next); at > next {
-				at = 1 // the log was lost, and has begun anew
+			d.stored.Store(at.offset)
+			if next := uint64(gl.shard.Info().Next); at.offset > next {
+				at = reached{offset: 1} // the log was lost, and has begun anew
 			}
-			d.cursor.Store(at)
+			d.cursor.Store(at.offset)
+			maps.Copy(d.done, at.done)
 			ds.byID[f.ID] = d
 			ds.loops.Go(func() { d.run(ctx) })
 		}
@@ -151,19 +153,25 @@ func (ds *deliveries) sync() {
 	}
 }
 
-// storeCursors logs how far filters have come, where they have moved.
-func (ds *deliveries) storeCursors(ctx context.Context) {
+// storeCursors logs how far filters have come, where they have moved. At the end, when
+// no loop is at work any more, it is exact; before, what of a batch could be delivered
+// is not told, and would come again after a crash.
+func (ds *deliveries) storeCursors(ctx context.Context, ended bool) {
 	ds.mu.Lock()
 	moved := make([]*delivery, 0, len(ds.byID))
 	for _, d := range ds.byID {
-		if d.cursor.Load() != d.stored.Load() {
+		if d.cursor.Load() != d.stored.Load() || ended && len(d.done) > 0 {
 			moved = append(moved, d)
 		}
 	}
 	ds.mu.Unlock()
 	for _, d := range moved {
 		at := d.cursor.Load()
-		err := ds.machine.commit(ctx, step{kind: moveCursor, group: d.key, id: d.groupID, name: d.id, number: at}, false)
+		st := step{kind: moveCursor, group: d.key, id: d.groupID, name: d.id, number: at}
+		if ended {
+			st.done = d.done
+		}
+		err := ds.machine.commit(ctx, st, false)
 		switch {
 		case err == nil:
 			d.stored.Store(at)

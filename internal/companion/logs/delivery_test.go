@@ -158,7 +158,7 @@ func TestDeliveryAfterCrash(t *testing.T) {
 		b.putLines("g", "a", numbered("a", 0, 5)...)
 		b.kinesis.await(t, func() bool { return len(b.kinesis.lines(t, streamARN, "a")) == 5 })
 		synctest.Wait()
-		b.deliveries.storeCursors(t.Context())
+		b.deliveries.storeCursors(t.Context(), false)
 		b.putLines("g", "a", numbered("a", 5, 8)...)
 		b.kinesis.await(t, func() bool { return len(b.kinesis.lines(t, streamARN, "a")) == 8 })
 		b.deliveries.stop() // as a crash: no cursor is stored
@@ -351,6 +351,41 @@ func TestDeliveryAtTheEnd(t *testing.T) {
 		b.kinesis.await(t, func() bool { return len(b.kinesis.lines(t, streamARN, "a")) >= 4 })
 		if got := b.kinesis.lines(t, streamARN, "a"); !slices.Equal(got, numbered("a", 0, 4)) {
 			t.Errorf("came %q", got)
+		}
+	})
+}
+
+// TestDeliveryInPart: of a batch that a destination takes in part when the service ends
+// nothing comes again at the next start.
+func TestDeliveryInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		b.must("CreateLogGroup", `{"logGroupName": "g"}`)
+		b.must("CreateLogStream", `{"logGroupName": "g", "logStreamName": "a"}`)
+		b.must("CreateLogStream", `{"logGroupName": "g", "logStreamName": "b"}`)
+		b.subscribe("f", "", streamARN)
+		refuse := func(stream string) {
+			b.kinesis.mu.Lock()
+			defer b.kinesis.mu.Unlock()
+			b.kinesis.refuse = func(_ string, r StreamRecord) bool { return unzip(t, r.Data).LogStream == stream }
+		}
+		refuse("b")
+		for i := range 3 {
+			b.putLines("g", "a", numbered("a", i, i+1)...)
+			b.putLines("g", "b", numbered("b", i, i+1)...)
+		}
+		b.kinesis.await(t, func() bool { return len(b.kinesis.lines(t, streamARN, "a")) == 3 })
+		b.restart()
+		synctest.Wait()
+		b.restart()
+		refuse("")
+		b.kinesis.await(t, func() bool { return len(b.kinesis.lines(t, streamARN, "b")) >= 3 })
+		b.putLines("g", "a", "a 3")
+		b.kinesis.await(t, func() bool { return len(b.kinesis.lines(t, streamARN, "a")) >= 4 })
+		for stream, n := range map[string]int{"a": 4, "b": 3} {
+			if got := b.kinesis.lines(t, streamARN, stream); !slices.Equal(got, numbered(stream, 0, n)) {
+				t.Errorf("of %s came %q", stream, got)
+			}
 		}
 	})
 }

@@ -24,7 +24,7 @@ func TestFormats(t *testing.T) {
 		{kind: putStream, group: doc.key(), id: doc.ID, name: "s"},
 		{kind: putStream, group: doc.key(), id: doc.ID, name: "t"},
 		{kind: dropStream, group: doc.key(), id: doc.ID, name: "t", number: 3},
-		{kind: moveCursor, group: doc.key(), id: doc.ID, name: "45", number: 300},
+		{kind: moveCursor, group: doc.key(), id: doc.ID, name: "45", number: 300, done: progress{2: {offset: 310, place: 4}}},
 		{kind: dropGroup, group: "x", version: 7},
 	}
 	var lines []string
@@ -76,7 +76,7 @@ func TestFormats(t *testing.T) {
 	}
 	g, _ := again.view().groups.Get(doc.key())
 	if sm, ok := g.streams.Get("s"); !ok || sm.number != 2 || sm.created != begin.UnixMilli() || g.streams.Len() != 1 ||
-		!reflect.DeepEqual(g.doc, doc) || g.cursor(&g.doc.Filters[0]) != 300 || again.offset != st.offset || again.bytes != st.bytes {
+		!reflect.DeepEqual(g.doc, doc) || !reflect.DeepEqual(g.cursor(&g.doc.Filters[0]), reached{300, steps[4].done}) || again.offset != st.offset || again.bytes != st.bytes {
 		t.Errorf("read %+v, %d bytes, wrote %d", g, again.bytes, st.bytes)
 	}
 

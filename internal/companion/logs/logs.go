@@ -174,7 +174,7 @@ func (s *Service) Close() {
 	s.work.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	s.deliveries.storeCursors(ctx)
+	s.deliveries.storeCursors(ctx, true)
 	s.logs.saveAll(ctx)
 	s.machine.close()
 }
@@ -194,7 +194,7 @@ func (s *Service) keepLoop(ctx context.Context, every time.Duration) {
 		case <-tick.C:
 		}
 		s.logs.keep(ctx, s.memory/2)
-		s.deliveries.storeCursors(ctx)
+		s.deliveries.storeCursors(ctx, false)
 	}
 }
 

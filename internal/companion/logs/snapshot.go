@@ -20,7 +20,7 @@ import (
 //
 //	snapshot  "RHEOLOGS" | version u8 = 1 | offset u64 | frames | 0 u32 | crc32c u32 of all before it
 //	frame     length u32 | key epoch u32 | body, sealed
-//	body      pieces: 1 | version uvarint | definition as JSON | number uvarint x (filter | offset uvarint)   a group
+//	body      pieces: 1 | version uvarint | definition as JSON | number uvarint x (filter | offset uvarint | progress)   a group
 //	                  2 | name | number uvarint | created varint    a stream of the group before it
 //
 // Two snapshots are kept, and the log is trimmed to the older one after the newer
@@ -49,7 +49,8 @@ func writeSnapshot(w io.Writer, s *state, sealer keys.Sealer) error {
 		fw.body = appendText(fw.body, string(doc))
 		fw.body = binary.AppendUvarint(fw.body, uint64(len(g.cursors)))
 		for _, id := range slices.Sorted(maps.Keys(g.cursors)) {
-			fw.body = binary.AppendUvarint(appendText(fw.body, id), g.cursors[id])
+			c := g.cursors[id]
+			fw.body = c.done.append(binary.AppendUvarint(appendText(fw.body, id), c.offset))
 		}
 		g.streams.Scan(func(name string, sm stream) bool {
 			fw.body = appendText(append(fw.body, pieceStream), name)
@@ -87,10 +88,10 @@ func (s *state) restore(body []byte, at **group) error {
 			s.putGroup(version, &st)
 			s.dirty[st.group] = true
 			g, _ := s.groups.Get(st.group)
-			g.cursors = make(map[string]uint64)
+			g.cursors = make(map[string]reached)
 			for range r.count() {
 				id := r.text()
-				g.cursors[id] = r.uvarint()
+				g.cursors[id] = reached{r.uvarint(), r.progress()}
 			}
 			*at = g
 		case pieceStream:

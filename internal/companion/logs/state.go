@@ -27,7 +27,13 @@ type group struct {
 	version uint64
 	streams *btree.Map[string, stream] // by name
 	names   *btree.Map[uint64, string] // of streams, by number
-	cursors map[string]uint64          // by the filter's id: the offset of the group's log to go on at; never changed, replaced
+	cursors map[string]reached         // by the filter's id; never changed, replaced
+}
+
+// reached is how far a filter has come.
+type reached struct {
+	offset uint64   // of the group's log; all below it is done
+	done   progress // behind it; never changed
 }
 
 // A stream is a log stream. Where records name it, they do by its number.
@@ -71,7 +77,12 @@ func groupKey(account, region, name string) string { return account + "/" + regi
 func (d *groupDoc) key() string { return groupKey(d.Account, d.Region, d.Name) }
 
 // cursor is where a filter goes on.
-func (g *group) cursor(f *filterDoc) uint64 { return max(f.From, g.cursors[f.ID]) }
+func (g *group) cursor(f *filterDoc) reached {
+	if c := g.cursors[f.ID]; c.offset >= f.From {
+		return c
+	}
+	return reached{offset: f.From}
+}
 
 func (d *groupDoc) filter(name string) *filterDoc {
 	for i := range d.Filters {
@@ -157,7 +168,7 @@ func (s *state) apply(offset uint64, at int64, st *step) error {
 		if !ok {
 			return errConflict
 		}
-		g.moveCursor(st.name, st.number)
+		g.moveCursor(st.name, reached{st.number, st.done})
 	}
 	s.dirty[st.group] = true
 	return nil
@@ -171,7 +182,7 @@ func (s *state) putGroup(offset uint64, st *step) {
 		s.bytes += groupCost
 	}
 	g.doc, g.version = st.doc, offset
-	g.moveCursor("", 0)
+	g.moveCursor("", reached{})
 }
 
 func (s *state) putStream(g *group, name string, sm stream) {
@@ -182,15 +193,15 @@ func (s *state) putStream(g *group, name string, sm stream) {
 
 // moveCursor moves a filter's cursor forward, and forgets those of filters that
 // are gone.
-func (g *group) moveCursor(id string, offset uint64) {
-	cursors := make(map[string]uint64, len(g.doc.Filters))
+func (g *group) moveCursor(id string, to reached) {
+	cursors := make(map[string]reached, len(g.doc.Filters))
 	for i := range g.doc.Filters {
 		f := &g.doc.Filters[i]
 		if at, ok := g.cursors[f.ID]; ok {
 			cursors[f.ID] = at
 		}
-		if f.ID == id {
-			cursors[id] = max(cursors[id], offset)
+		if f.ID == id && to.offset >= cursors[id].offset {
+			cursors[id] = to
 		}
 	}
 	g.cursors = cursors
