@@ -53,10 +53,18 @@ func (b *bench) fill(caller *rheo.Caller, input func(name string) string, want s
 
 // TestMemoryOfValues: what data take with all their values is what has them flushed:
 // after they were refused for want of memory, and after a start with a full memory.
+// Rheo's own metrics have some room meanwhile.
 func TestMemoryOfValues(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.MemoryBytes = 1 << 20 })
+	own := metrics.New()
 	for round := range 3 {
 		b.fill(caller, func(name string) string { return wideInput("app", name) }, "ThrottlingException: Rate exceeded: the memory for metrics is used up")
+		for i := range 10 {
+			own.Stream(caller.Account, caller.Region, fmt.Sprint("s", i)).IncomingBytes.Add(1)
+		}
+		if err := b.putOwn(t.Context(), own, begin); err != nil {
+			t.Error(err)
+		}
 		b.restart()
 		b.want("PutMetricData", wideInput("app", fmt.Sprint("new", round)), "ThrottlingException")
 		b.clock.advance(time.Minute)
@@ -67,42 +75,64 @@ func TestMemoryOfValues(t *testing.T) {
 	}
 }
 
-// TestFlushAtOnce: a put that was refused for want of memory, and a start, have data
-// flushed without waiting for the next minute.
+// TestFlushAtOnce: a start with a full memory, and a put that is refused for want of
+// memory, have data flushed without waiting for the next minute.
 func TestFlushAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		blobs, err := blob.OpenDir(vfs.NewCrash(0), "blobs")
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg := Config{Log: shardlog.NewMemory(), Blobs: blobs, MemoryBytes: 1 << 20}
-		at, err := open(t.Context(), cfg) // without the keeper's loop
-		if err != nil {
-			t.Fatal(err)
-		}
-		at.apply()
-		b := &bench{Service: at, t: t}
-		wide := func(name string) string { return wideInput("app", name) }
-		b.fill(caller, wide, "ThrottlingException")
-		b.Close()
+	wide := func(name string) string { return wideInput("app", name) }
+	const full = "ThrottlingException: Rate exceeded: the memory for metrics is used up"
+	for _, early := range []bool{true, false} { // before a put is refused for it
+		t.Run(fmt.Sprint(early), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				blobs, err := blob.OpenDir(vfs.NewCrash(0), "blobs")
+				if err != nil {
+					t.Fatal(err)
+				}
+				b := &bench{t: t, cfg: Config{Log: shardlog.NewMemory(), Blobs: blobs, MemoryBytes: 1 << 20}}
+				b.start() // without the keeper's loop
+				refused := fmt.Sprint("m", b.fill(caller, wide, full))
+				b.Close()
 
-		if b.Service, err = New(t.Context(), cfg); err != nil {
+				if b.Service, err = open(t.Context(), b.cfg); err != nil {
+					t.Fatal(err)
+				}
+				if !early {
+					b.keeper.memoryFlush = b.cfg.MemoryBytes
+				}
+				begun, loop := time.Now(), b.apply()
+				b.work.Go(func() { b.keeper.loop(loop, b.machine.log.Progress()) })
+				defer b.Close()
+				synctest.Wait()
+				if !early {
+					b.want("PutMetricData", wide(refused), full)
+					synctest.Wait()
+				}
+				b.want("PutMetricData", wide(refused), "{}")
+				if d := time.Since(begun); d != 0 {
+					t.Errorf("it took %v", d)
+				}
+			})
+		})
+	}
+}
+
+// TestStartFlushes: what a start has from the log does not wait for another hour, so
+// that starting again and again does not have the log grow.
+func TestStartFlushes(t *testing.T) {
+	b := newBench(t, nil)
+	for range 3 {
+		b.want("PutMetricData", putInput("app", "m", `"Value": 1`), "{}")
+		b.clock.advance(50 * time.Minute)
+		b.restart()
+		if err := b.keeper.pass(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		defer b.Close()
-		begun := time.Now()
-		synctest.Wait()
-		b.want("PutMetricData", wide("m1"), "{}")
-
-		// Less than what is flushed anyway, and a put that needs what is left.
-		b.keeper.memoryFlush = cfg.MemoryBytes
-		b.fill(caller, wide, "ThrottlingException")
-		synctest.Wait()
-		b.want("PutMetricData", wide("m1"), "{}")
-		if d := time.Since(begun); d != 0 {
-			t.Errorf("it took %v", d)
+		if b.store.fresh != 0 {
+			t.Errorf("%d bytes are in the log alone", b.store.fresh)
 		}
-	})
+	}
+	if n := b.count("app", "m"); n != 3 {
+		t.Errorf("%v samples", n)
+	}
 }
 
 // TestMemoryOfSeries: series take no more than half of the memory, however long their
@@ -194,8 +224,14 @@ func TestShares(t *testing.T) {
 	}
 	b.clock.advance(2 * time.Hour)
 	b.want("PutMetricData", app("m12"), "LimitExceededException")
+	if have := b.store.shareOf(scope{}); have.series != 16 {
+		t.Errorf("%+v: another one's were forgotten", have)
+	}
 	if got := b.doAs(other, "PutMetricData", app("new")); got != "{}" {
 		t.Error(got)
+	}
+	if own := b.store.shareOf(scope{kind: ownSeries}); own.series != 2 {
+		t.Errorf("%+v: rheo's own were forgotten", own)
 	}
 }
 
