@@ -418,11 +418,10 @@ func TestAnswersAreBounded(t *testing.T) {
 	if memory.left != all || memory.least > all/2 {
 		t.Errorf("%d of %d bytes are left when nobody holds any, the least were %d", memory.left, all, memory.least)
 	}
-	memory.left = 1000
+	memory.left = 2000
 	ts.want("GetItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}}`, "ThrottlingException: The server is answering as many bytes as it may.")
 	ts.want("Scan", `{"TableName": "leases"}`, "ThrottlingException: The server is answering as many bytes as it may.")
 	// What a write would show has to have room before it is made.
-	const busy = "ThrottlingException: The server is answering as many bytes as it may."
 	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "k1"}}, "ReturnValues": "ALL_OLD"}`, busy)
 	ts.want("DeleteItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "ReturnValues": "ALL_OLD"}`, busy)
 	ts.want("UpdateItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "UpdateExpression": "REMOVE v", "ReturnValues": "UPDATED_OLD"}`, busy)
@@ -431,8 +430,8 @@ func TestAnswersAreBounded(t *testing.T) {
 	ts.want("DeleteItem", `{"TableName": "leases", "Key": {"k": {"S": "k1"}}, "ConditionExpression": "attribute_exists(v)"}`, "{}")
 	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "k1"}, "v": {"S": "short"}}}`, "{}")
 	ts.want("PutItem", `{"TableName": "leases", "Item": {"k": {"S": "k1"}}, "ReturnValues": "ALL_OLD"}`, `{"Attributes":{"k":{"S":"k1"},"v":{"S":"short"}}}`)
-	if memory.left != 1000 {
-		t.Errorf("%d of 1000 bytes are left", memory.left)
+	if memory.left != 2000 {
+		t.Errorf("%d of 2000 bytes are left", memory.left)
 	}
 	ts.want("Scan", `{"TableName": "leases", "Select": "COUNT"}`, `{"Count":40,"ScannedCount":40}`)
 	memory.left = all
