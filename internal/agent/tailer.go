@@ -62,6 +62,14 @@ type tailer struct {
 	unsaved  bool // there are sources that no save has yet: they wait for one
 	said     map[string]time.Time
 
+	stop        <-chan struct{}      // closed when the run is to end
+	cut         bool                 // it did while a file was looked for: what is stored is better than what is known
+	vacated     map[string]*source   // names that were another file's until this scan
+	prefixes    map[prefixKey]prefix // see prefixOfFound
+	compareLeft int64                // until the next look
+	hashLeft    int64
+	hashBuf     []byte
+
 	batch         *batch // being filled; nil if there is none
 	free          []*batch
 	inFlight      int
@@ -88,9 +96,13 @@ func (t *tailer) run(ctx context.Context) error {
 			}
 		})
 	}
+	t.stop = ctx.Done()
 	t.begin(time.Now())
-	t.save(time.Now())
-	err := t.store.flush() // before anything is read: where files began must not be forgotten
+	var err error
+	if !t.cut {
+		t.save(time.Now())
+		err = t.store.flush() // before anything is read: where files began must not be forgotten
+	}
 	if err == nil {
 		t.loop(ctx)
 	}
@@ -102,7 +114,9 @@ func (t *tailer) run(ctx context.Context) error {
 		t.collect(<-t.done)
 	}
 	senders.Wait()
-	t.save(time.Now())
+	if !t.cut {
+		t.save(time.Now())
+	}
 	for _, s := range t.sources {
 		s.close()
 	}
@@ -156,6 +170,7 @@ func (t *tailer) look(now time.Time) {
 	t.lastLook = now
 	waited := t.waiting // since the last look
 	t.ready, t.waiting = t.ready[:0], false
+	t.compareLeft, t.hashLeft = compareBytes, hashBytes
 	t.byTime, t.closable = nil, t.closable[:0]
 	var behindBytes, behindFiles int64
 	for _, s := range t.sourcesByTime() {
@@ -178,6 +193,7 @@ func (t *tailer) look(now time.Time) {
 			}
 			s.modified = info.ModTime()
 			t.glance(s, now)
+			t.makeUp(s)
 		}
 		if left := s.size - s.offset; left > 0 && s.copyOf == nil && !s.finished {
 			behindBytes += left
@@ -428,6 +444,7 @@ func (t *tailer) reach(s *source, now time.Time) {
 	if t.batch == nil {
 		t.batch = t.newBatch()
 	}
+	s.hash(t.raw, t.rawStart)
 	p := int(s.offset - t.rawStart)
 	t.batch.reach(s, t.raw[max(0, p-markBytes):p], now)
 }
