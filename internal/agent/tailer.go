@@ -201,7 +201,7 @@ func (t *tailer) look(now time.Time) {
 		}
 		t.judgeCopy(s, now)
 		g := t.growthOf(s, now)
-		if g == ended && (s.finished || s.copyOf != nil || s.offset >= s.size || s.file == nil) {
+		if g == ended && !s.gone.IsZero() && (s.finished || s.copyOf != nil || s.offset >= s.size || s.file == nil) {
 			t.leave(s)
 			continue
 		}
@@ -212,6 +212,7 @@ func (t *tailer) look(now time.Time) {
 			continue
 		}
 		if s.tried && s.triedSize == s.size && s.triedGrowth == g {
+			waited = waited || t.once && g == resting && s.gone.IsZero() // for the end of its last line
 			continue
 		}
 		t.ready = append(t.ready, s)
@@ -245,11 +246,14 @@ func (t *tailer) still(s *source) bool {
 }
 
 // growthOf is what may still come of a source, as splitters are told: a run that ends
-// when all is read waits for nothing.
+// when all is read waits for nothing but a writer that is within a line.
 func (t *tailer) growthOf(s *source, now time.Time) growth {
 	g := s.growth(now, blockRest, goneRest)
-	if t.once && g == growing {
+	switch {
+	case t.once && g == growing:
 		return resting
+	case t.once && s.gone.IsZero():
+		return ended
 	}
 	return g
 }
