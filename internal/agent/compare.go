@@ -11,6 +11,9 @@ const (
 	// together: two that are large and alike take many looks, and hold up nothing else.
 	compareBytes = 16 << 20
 	compareBlock = 64 << 10
+	// printedMax is up to how many bytes files are compared by their hashes first: of many
+	// that are alike each is read once, and not once for each of the others.
+	printedMax = 256 << 10
 )
 
 // A comparison is how far two files were found to be the same, from their beginning. It
@@ -32,6 +35,17 @@ func (t *tailer) compare(s, o *source, n int64) (same, done bool, err error) {
 			s.against = map[*source]*comparison{}
 		}
 		s.against[o] = c
+	}
+	if !c.different && c.same == 0 && n <= printedMax {
+		one, err := printOfFirst(s, n)
+		if err != nil {
+			return false, false, err
+		}
+		other, err := printOfFirst(o, n)
+		if err != nil {
+			return false, false, err
+		}
+		c.different = one != other
 	}
 	if !c.different && c.same < n {
 		alike, err := t.agree(s, o, n) // soon said, most times
@@ -77,6 +91,22 @@ func (c *comparison) goOn(a, b io.ReaderAt, n int64, t *tailer) error {
 		c.same += k
 	}
 	return nil
+}
+
+// printOfFirst is the fingerprint of a source's first bytes, which is kept: most that are
+// compared have the same length.
+func printOfFirst(s *source, n int64) (fingerprint, error) {
+	if s.printedBytes == n && s.printed != "" {
+		return s.printed, nil
+	}
+	_, err := s.withFile(func(f io.ReaderAt) (bool, error) {
+		b, err := readExactly(f, 0, n)
+		if err == nil {
+			s.printed, s.printedBytes = printOf(b), n
+		}
+		return true, err
+	})
+	return s.printed, err
 }
 
 // agree says whether two files that begin alike are alike before an offset too.

@@ -156,7 +156,7 @@ func (t *tailer) resume(f found, e *entry, now time.Time) *source {
 	if !f.matches {
 		s.gone = now
 	}
-	if left := e.Size - max(f.size, e.Offset, t.readElsewhere(e, f.id)); left > 0 && !e.Copy {
+	if left := t.leftOf(e, f.size, f.id); left > 0 {
 		t.counts.lost.Add(left)
 		t.log.Warn("a file shrank while the agent was away", "file", f.path, "lost at most", left)
 	}
@@ -197,13 +197,22 @@ func (t *tailer) recallNew(f found, now time.Time) *source {
 		if (fileID{e.Device, e.Inode}) != f.id || e.foreign {
 			return false
 		}
-		if left := e.Size - max(e.Offset, t.readElsewhere(&e, f.id)); left > 0 && !e.Copy {
+		if left := t.leftOf(&e, 0, f.id); left > 0 {
 			t.counts.lost.Add(left)
 			t.log.Warn("a file shrank or was replaced while the agent was away, and no other file has the rest", "file", e.Path, "lost at most", left)
 		}
 		return true
 	})
 	return nil
+}
+
+// leftOf is how many bytes of an entry's content were not read, and are neither in its file,
+// which has size bytes, nor in another one.
+func (t *tailer) leftOf(e *entry, size int64, id fileID) int64 {
+	if e.Copy || e.Size <= max(size, e.Offset) {
+		return 0
+	}
+	return e.Size - max(size, e.Offset, t.readElsewhere(e, id))
 }
 
 // readElsewhere is how many bytes of an entry's content the file of a source has.

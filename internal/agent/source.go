@@ -40,6 +40,9 @@ type source struct {
 
 	follows []uint64 // inodes of the files that had its name and were renamed, the last one first; see succeeds
 
+	printed      fingerprint // of its first printedBytes, see printOfFirst
+	printedBytes int64
+
 	savedIn uint64 // the version of the store that has it first; 0: none yet
 	stored  bool   // that is on disk: it may be read
 	glimpse []byte // its first bytes, up to headBytes, of one that nothing was read of
