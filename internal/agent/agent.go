@@ -266,7 +266,7 @@ func (a *Agent) report() {
 	for _, s := range a.Status() {
 		if a.cfg.Settings.LogMetrics {
 			a.log.Info("flow", "flow", s.Flow, "records", s.Records, "bytes", s.Bytes, "sent", s.Sent, "sent_bytes", s.SentBytes,
-				"retried", s.Retried, "skipped", s.Skipped, "unconverted", s.Failed, "cut", s.Truncated, "lost_bytes", s.LostBytes,
+				"retried", s.Retried, "skipped", s.Skipped, "unconverted", s.Failed, "cut", s.Truncated, "copies", s.Copies, "lost_bytes", s.LostBytes,
 				"behind_bytes", s.BehindBytes, "behind_files", s.BehindOf)
 		}
 		sum.Records += s.Records
@@ -274,10 +274,11 @@ func (a *Agent) report() {
 		sum.Sent += s.Sent
 		sum.Retried += s.Retried
 		sum.Skipped += s.Skipped
+		sum.Copies += s.Copies
 		sum.LostBytes += s.LostBytes
 		sum.BehindBytes += s.BehindBytes
 		sum.BehindOf += s.BehindOf
 	}
 	a.log.Info("progress", "records", sum.Records, "bytes", sum.Bytes, "sent", sum.Sent, "retried", sum.Retried, "skipped", sum.Skipped,
-		"lost_bytes", sum.LostBytes, "behind_bytes", sum.BehindBytes, "behind_files", sum.BehindOf, "uptime", time.Since(a.began).Round(time.Second))
+		"copies", sum.Copies, "lost_bytes", sum.LostBytes, "behind_bytes", sum.BehindBytes, "behind_files", sum.BehindOf, "uptime_seconds", int64(time.Since(a.began).Seconds()))
 }

@@ -72,7 +72,7 @@ func (b *batch) reach(s *source, window []byte, now time.Time) {
 	if b.began.IsZero() {
 		b.began = now
 	}
-	b.spans[len(b.spans)-1].end = mark{s.offset, bytes.Clone(window), s.discarding}
+	b.spans[len(b.spans)-1].end = mark{s.offset, bytes.Clone(window), s.discarding, s.running.at(s.offset)}
 }
 
 func (b *batch) reset() {

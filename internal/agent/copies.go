@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// How a new file is told from a copy of one that is read. Only files of headBytes and
-// more are looked at: shorter ones begin alike by chance, and a few lines too many
-// are better than one too few.
+// How a new file is told from a copy of one that is read: all that both have is compared,
+// and must be more than some lines again and again. Where there is doubt the file is read:
+// lines too many are better than one too few.
 
 // waitForOriginal bounds how long a file that has all of another one and more waits
 // until that is read.
@@ -63,12 +63,15 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 	compared := 0
 	for i := len(others) - 1; i >= 0 && compared < candidatesMax; i-- {
 		o := others[i]
-		if o == s || o.copyOf != nil || len(o.begins()) == 0 || !bytes.HasPrefix(head, o.begins()) || len(o.head) == 0 && len(o.glimpse) < headBytes {
+		if o == s || o.copyOf != nil || s.succeeds(o) || len(o.begins()) == 0 || !bytes.HasPrefix(head, o.begins()) || len(o.head) == 0 && len(o.glimpse) < headBytes {
 			continue
 		}
 		compared++
 		t.refresh(o, now)
-		same, err := t.agree(s, o)
+		same, done, err := t.compare(s, o, min(s.size, o.size))
+		if !done && err == nil {
+			return true, nil
+		}
 		if !same && o.file != nil {
 			if still, err := o.isIn(o.file, o.size); err == nil && !still { // not seen before: it was truncated
 				t.lose(o, now)
@@ -82,18 +85,17 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 			continue
 		}
 		if s.size <= o.size {
-			s.copyOf, s.judged, s.copied = o, true, true
 			for _, c := range t.sources {
 				if c.copyOf == s { // so it is one of the same
-					c.copyOf = o
+					c.copyOf, c.against = o, nil
 				}
 			}
-			t.dirty = true
+			t.passOver(s, o)
 			return false, nil
 		}
 		if o.offset == 0 { // nothing was read of either: the shorter one is the copy
-			o.copyOf, o.judged, o.copied = s, true, true
-			t.dirty = true
+			o.against = map[*source]*comparison{s: s.against[o]}
+			t.passOver(o, s)
 			continue
 		}
 		is, err := o.isIn(s.file, s.size)
@@ -106,12 +108,23 @@ func (t *tailer) judge(s *source, now time.Time) (wait bool, err error) {
 		if o.offset < o.size && !(o.tried && o.triedSize == o.size) && !t.once && now.Sub(s.since) < waitForOriginal {
 			return true, nil
 		}
-		s.judged = true
+		s.judged, s.against = true, nil
 		s.header = 0
-		return false, s.startAt(o.offset, s.file)
+		t.counts.copies.Add(1)
+		t.log.Info("a file has all of another one, and is read on from where that is", "file", s.path, "other", o.path, "passed over", o.offset)
+		return false, s.startAt(o.offset, o.running.at(o.offset), s.file)
 	}
-	s.judged = true
+	s.judged, s.against = true, nil
 	return false, nil
+}
+
+// passOver makes a source a copy of another one.
+func (t *tailer) passOver(s, o *source) {
+	s.copyOf, s.judged, s.copied = o, true, true
+	s.against = map[*source]*comparison{o: s.against[o]}
+	t.dirty = true
+	t.counts.copies.Add(1)
+	t.log.Info("a file is a copy of another one and is not read", "file", s.path, "other", o.path, "passed over", s.size)
 }
 
 // refresh looks at the size of a source before it is compared with another's.
@@ -122,28 +135,6 @@ func (t *tailer) refresh(s *source, now time.Time) {
 			t.glance(s, now)
 		}
 	}
-}
-
-// agree says whether two files that begin alike are the same where the shorter one ends.
-func (t *tailer) agree(a, b *source) (bool, error) {
-	n := min(a.size, b.size)
-	one, err := markOf(a, n)
-	if err != nil {
-		return false, err
-	}
-	other, err := markOf(b, n)
-	return err == nil && bytes.Equal(one, other), err
-}
-
-// markOf reads what stands before an offset of a source's file.
-func markOf(s *source, offset int64) ([]byte, error) {
-	n := min(offset, markBytes)
-	var b []byte
-	_, err := s.withFile(func(f io.ReaderAt) (_ bool, err error) {
-		b, err = readExactly(f, offset-n, n)
-		return true, err
-	})
-	return b, err
 }
 
 // judgeCopy looks again at a copy that grew: it may turn out to be none.
@@ -158,12 +149,15 @@ func (t *tailer) judgeCopy(s *source, now time.Time) {
 		s.tried = false
 		return
 	}
-	same, err := t.agree(s, o)
+	same, done, err := t.compare(s, o, min(s.size, o.size))
 	switch {
-	case err != nil:
+	case err != nil || !done:
 		s.tried = false
 	case !same:
-		s.copyOf, s.copied, s.tried = nil, false, false
+		s.copyOf, s.copied, s.tried, s.against = nil, false, false, nil
+		s.judged = false
+		t.counts.copies.Add(-1)
+		t.log.Info("a file goes on otherwise than the one that it was taken for a copy of", "file", s.path, "other", o.path)
 	case s.size > o.size && o.offset >= o.size:
 		t.release(s, o, now) // it has more by now
 	}
@@ -171,12 +165,15 @@ func (t *tailer) judgeCopy(s *source, now time.Time) {
 
 // release lets a copy go on by itself, behind what was read of its original.
 func (t *tailer) release(s, original *source, now time.Time) {
-	s.copyOf, s.tried = nil, false
-	s.judged, s.copied, s.header = true, true, 0
 	offset := min(s.size, original.offset)
+	if c := s.against[original]; c != nil {
+		offset = min(offset, c.same)
+	}
+	s.copyOf, s.tried, s.against = nil, false, nil
+	s.judged, s.copied, s.header = true, true, 0
 	var err error
 	if t.openFile(s, now) {
-		err = s.startAt(offset, s.file)
+		err = s.startAt(offset, original.running.at(offset), s.file)
 	} else {
 		s.offset, s.committed = offset, mark{offset: offset}
 	}
@@ -233,7 +230,10 @@ func (t *tailer) elsewhere(s *source) (bytes int64) {
 		}
 		is, err := c.withFile(func(f io.ReaderAt) (bool, error) {
 			if s.offset > 0 {
-				return s.isIn(f, c.size)
+				if c.size < s.offset {
+					return false, nil
+				}
+				return t.has(s, f, c.size)
 			}
 			return s.mayBeIn(f, c.size, 0)
 		})
@@ -263,7 +263,9 @@ func (t *tailer) moveToCopy(s *source, now time.Time) (moved bool, shorter *sour
 		}
 		var whole bool
 		if s.offset > 0 {
-			whole, err = s.isIn(file, f.size)
+			if f.size >= s.offset {
+				whole, err = t.has(s, file, f.size)
+			}
 		} else {
 			whole, err = s.mayBeIn(file, f.size, s.largest)
 			whole = whole && !f.modified.Before(s.modified)
@@ -284,7 +286,11 @@ func (t *tailer) moveToCopy(s *source, now time.Time) (moved bool, shorter *sour
 			moved = true
 			continue
 		}
-		ends, err2 := s.ends(file, f.size)
+		var ends bool
+		var err2 error
+		if f.size <= s.offset {
+			ends, err2 = t.has(s, file, f.size)
+		}
 		file.Close()
 		if errors.Join(err, err2) != nil || !(ends || known != nil && known.copyOf == s && f.size <= s.offset) {
 			continue

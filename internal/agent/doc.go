@@ -23,13 +23,13 @@
 //     The content moves to the file that has head and trail where they belong, and
 //     goes on there; the name gets a new source that begins at 0. If no file has it,
 //     what was not read yet is lost, which is said.
-//   - copy: a file that begins as a source does and agrees with it is a copy, and is
-//     not read, until the source loses its file to it.
+//   - copy: a file that has all that a source has, byte by byte, is a copy, and is not
+//     read, until the source loses its file to it. In doubt it is read.
 //
 // An offset is committed when all records before it are taken by the stream or are
 // not to be sent. Spans, the pieces of sources that a batch has, come back in any
 // order and are committed in the order of the content. Committed offsets are stored
-// twice a second, whole, with hashes of head and trail; a crash sends again what was
+// twice a second, whole, with a hash of all before them, and of head and trail; a crash sends again what was
 // taken since. A start finds each content by its file, then its name, then by looking
 // into every file of the directory, so that checkpoints survive a reboot that numbers
 // devices anew.

@@ -117,6 +117,7 @@ type counts struct {
 	failed      atomic.Int64 // that could not be converted
 	truncated   atomic.Int64
 	lost        atomic.Int64 // bytes, at most, that were gone before they were read
+	copies      atomic.Int64 // files that were passed over, or parts of them
 	complaints  atomic.Int64
 	behindBytes atomic.Int64 // not read yet, at the last look
 	behindFiles atomic.Int64
@@ -136,11 +137,12 @@ type Status struct {
 	Skipped               int64 // dropped by LOGTOJSON
 	Failed                int64 // could not be converted, and went as they were
 	Truncated             int64
+	Copies                int64 // files that have what another one had: that was passed over
 	LostBytes             int64 // gone before they were read, at most
 	BehindBytes, BehindOf int64 // not read yet, and of how many files
 }
 
 func (c *counts) status(flow string) Status {
 	return Status{flow, c.records.Load(), c.bytes.Load(), c.sent.Load(), c.sentBytes.Load(), c.retried.Load(), c.skipped.Load(),
-		c.failed.Load(), c.truncated.Load(), c.lost.Load(), c.behindBytes.Load(), c.behindFiles.Load()}
+		c.failed.Load(), c.truncated.Load(), c.copies.Load(), c.lost.Load(), c.behindBytes.Load(), c.behindFiles.Load()}
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"io"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -47,6 +48,7 @@ func (t *tailer) begin(now time.Time) {
 		return
 	}
 	t.missing = slices.Clone(entries)
+	t.vacated, t.compareLeft = map[string]*source{}, math.MaxInt64
 	var readBefore time.Time // by the Kinesis Agent, which stores one file of those that it read
 	for _, e := range entries {
 		if e.foreign && e.Modified.After(readBefore) {
@@ -90,7 +92,7 @@ func (t *tailer) recall(f found, like likeness, p progress, now time.Time) *sour
 		case samePath:
 			is = e.Path == f.path && !e.foreign
 		case sameBytes:
-			is = e.Window != "" || e.mayBeCopied(f)
+			is = e.Content != "" || e.mayBeCopied(f)
 		}
 		if !is || !f.matches && f.size <= e.Offset {
 			continue
@@ -100,9 +102,9 @@ func (t *tailer) recall(f found, like likeness, p progress, now time.Time) *sour
 			if like == sameBytes {
 				continue
 			}
-			is = f.size >= e.Offset // it shows when the file can be read
+			is = f.size >= e.Offset && e.Inode == f.id.ino // it shows when the file can be read
 		} else {
-			is, err = e.isIn(file, f.size)
+			is, err = t.isOf(f, e, file)
 			file.Close()
 			if err != nil {
 				t.say(now, "cannot read a file", "file", f.path, "error", err)
@@ -123,24 +125,52 @@ func (e *entry) mayBeCopied(f found) bool {
 	return e.Offset == 0 && e.Head.length() == headBytes && f.size >= e.Size && !f.modified.Before(e.Modified)
 }
 
+// isOf says whether a file has the content of an entry, up to its offset: what is passed
+// over. A file that was not written to since is known by that. Of others all is hashed
+// that was read; if it has another name (inodes are used again), or is another one, there
+// must be enough of it, see linesMin. A file that was read by an agent that stored no digest, or of which not all is
+// hashed yet, is the same if it is the same inode, and begins as it did and has the same
+// before the offset; others are read anew.
+func (t *tailer) isOf(f found, e *entry, file io.ReaderAt) (bool, error) {
+	is, err := e.isIn(file, f.size)
+	sameInode := e.Inode == f.id.ino
+	switch {
+	case err != nil || !is:
+		return false, err
+	case e.foreign || e.Offset == 0 || sameInode && f.size == e.Size && f.modified.Equal(e.Modified):
+		return true, nil
+	case e.Content == "":
+		return sameInode, nil
+	}
+	p, err := t.prefixOfFound(f, file, e.Offset)
+	return err == nil && p.digest == e.Content && (sameInode && f.path == e.Path || p.varied), err
+}
+
 // resume makes a source of a file and the entry for it.
 func (t *tailer) resume(f found, e *entry, now time.Time) *source {
 	s := &source{id: f.id, path: f.path, size: f.size, largest: f.size, modified: f.modified, grew: now, since: now,
-		judged: e.Offset > 0, copied: e.Copy, discarding: e.Discarding}
+		judged: e.Offset > 0, copied: e.Copy, discarding: e.Discarding, follows: e.Follows}
 	if e.Offset == 0 {
 		s.header = t.flow.SkipHeaderLines
 	}
 	if !f.matches {
 		s.gone = now
 	}
-	if left := e.Size - max(f.size, e.Offset, t.readElsewhere(e, f.id)); left > 0 && !e.Copy {
+	if left := t.leftOf(e, f.size, f.id); left > 0 {
 		t.counts.lost.Add(left)
 		t.log.Warn("a file shrank while the agent was away", "file", f.path, "lost at most", left)
+	}
+	if e.Inode != f.id.ino && e.Offset > 0 {
+		t.counts.copies.Add(1)
+		t.log.Info("a file has what was read of another one, and is read on from there", "file", f.path, "other", e.Path, "passed over", e.Offset)
+	}
+	if f.path != e.Path && e.Inode == f.id.ino {
+		t.vacated[e.Path] = s
 	}
 	t.know(s)
 	var err error
 	if t.openFile(s, now) {
-		err = s.startAt(e.Offset, s.file)
+		err = s.startAt(e.Offset, e.Content, s.file)
 		t.glance(s, now)
 	} else {
 		s.offset, s.committed = e.Offset, mark{offset: e.Offset}
@@ -167,13 +197,22 @@ func (t *tailer) recallNew(f found, now time.Time) *source {
 		if (fileID{e.Device, e.Inode}) != f.id || e.foreign {
 			return false
 		}
-		if left := e.Size - max(e.Offset, t.readElsewhere(&e, f.id)); left > 0 && !e.Copy {
+		if left := t.leftOf(&e, 0, f.id); left > 0 {
 			t.counts.lost.Add(left)
 			t.log.Warn("a file shrank or was replaced while the agent was away, and no other file has the rest", "file", e.Path, "lost at most", left)
 		}
 		return true
 	})
 	return nil
+}
+
+// leftOf is how many bytes of an entry's content were not read, and are neither in its file,
+// which has size bytes, nor in another one.
+func (t *tailer) leftOf(e *entry, size int64, id fileID) int64 {
+	if e.Copy || e.Size <= max(size, e.Offset) {
+		return 0
+	}
+	return e.Size - max(size, e.Offset, t.readElsewhere(e, id))
 }
 
 // readElsewhere is how many bytes of an entry's content the file of a source has.
@@ -185,7 +224,14 @@ func (t *tailer) readElsewhere(e *entry, not fileID) (bytes int64) {
 		if s.id == not || s.size <= bytes {
 			continue
 		}
-		if is, err := s.withFile(func(f io.ReaderAt) (bool, error) { return e.isIn(f, s.size) }); err == nil && is {
+		is, err := s.withFile(func(f io.ReaderAt) (bool, error) {
+			if is, err := e.isIn(f, s.size); !is || e.Content == "" {
+				return is, err
+			}
+			p, err := t.prefixOfFound(found{id: s.id, size: s.size, modified: s.modified}, f, e.Offset)
+			return p.digest == e.Content, err
+		})
+		if err == nil && is {
 			bytes = min(s.size, e.Size)
 		}
 	}
@@ -198,7 +244,10 @@ func (t *tailer) save(now time.Time) {
 	entries := make([]entry, 0, len(t.sources)+len(t.missing))
 	t.leaving = slices.DeleteFunc(t.leaving, func(s *source) bool { return len(s.spans) == 0 })
 	for _, s := range slices.Concat(t.sourcesByTime(), t.leaving) {
-		e := entry{Flow: t.flow.ID, Path: s.path, Device: s.id.dev, Inode: s.id.ino, Size: s.size, Modified: s.modified, Seen: now}
+		e := entry{Flow: t.flow.ID, Path: s.path, Device: s.id.dev, Inode: s.id.ino, Size: s.size, Modified: s.modified, Seen: now, Follows: s.follows}
+		if s.committed.content == "" {
+			s.committed.content = s.running.at(s.committed.offset)
+		}
 		at, content := s.committed, s
 		if s.copyOf != nil {
 			e.Copy, content = true, s.copyOf
@@ -212,7 +261,7 @@ func (t *tailer) save(now time.Time) {
 		if at.offset == 0 { // nothing was taken of it
 			head = content.begins()
 		}
-		e.Head, e.Window = printOf(head), printOf(at.window)
+		e.Head, e.Window, e.Content = printOf(head), printOf(at.window), at.content
 		entries = append(entries, e)
 	}
 	for _, e := range t.missing {

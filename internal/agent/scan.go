@@ -14,6 +14,7 @@ const (
 	sourcesMax = 10_000 // of a flow; further files wait until others are gone
 	openMax    = 1024   // files of all flows; those that wait are opened as others are read
 	openLeast  = 16     // of each
+	followsMax = 15     // files that had a name before
 	saidMax    = 1000   // remembered complaints
 	sayEvery   = time.Minute
 )
@@ -97,6 +98,9 @@ func (t *tailer) scan(now time.Time, atEnd func(found) bool) {
 			names[f.id] = f
 		}
 	}
+	if t.vacated == nil {
+		t.vacated = map[string]*source{}
+	}
 	for _, s := range t.sourcesByTime() {
 		if t.sources[s.id] != s {
 			continue
@@ -104,6 +108,9 @@ func (t *tailer) scan(now time.Time, atEnd func(found) bool) {
 		f, is := names[s.id]
 		switch {
 		case is:
+			if f.path != s.path {
+				t.vacated[s.path] = s
+			}
 			s.path, s.gone = f.path, time.Time{}
 			if s.file == nil {
 				s.modified = f.modified
@@ -126,6 +133,7 @@ func (t *tailer) scan(now time.Time, atEnd func(found) bool) {
 		}
 		t.adopt(f, now, atEnd != nil && atEnd(f))
 	}
+	clear(t.vacated)
 }
 
 // vanish is when no name that the pattern matches leads to a source any more. It is
@@ -133,12 +141,16 @@ func (t *tailer) scan(now time.Time, atEnd func(found) bool) {
 func (t *tailer) vanish(s *source, now time.Time) {
 	s.gone = now
 	if s.file != nil {
+		if info, err := s.file.Stat(); err == nil && hasName(info) {
+			t.vacated[s.path] = s
+		}
 		return
 	}
 	files, err := t.list(true, now)
 	if err == nil {
 		for _, f := range files {
 			if f.id == s.id {
+				t.vacated[s.path] = s
 				s.path = f.path
 				t.resize(s, f.size, now)
 				t.openFile(s, now)
@@ -156,6 +168,9 @@ func (t *tailer) adopt(f found, now time.Time, atEnd bool) *source {
 		return s
 	}
 	s := &source{id: f.id, path: f.path, size: f.size, largest: f.size, modified: f.modified, grew: now, since: now, header: t.flow.SkipHeaderLines}
+	if o := t.vacated[f.path]; o != nil && o.id != f.id {
+		s.follows = append([]uint64{o.id.ino}, o.follows[:min(len(o.follows), followsMax)]...)
+	}
 	t.know(s)
 	if !t.openFile(s, now) {
 		if atEnd { // of now, whatever is there
@@ -169,7 +184,7 @@ func (t *tailer) adopt(f found, now time.Time, atEnd bool) *source {
 	}
 	end, err := lastLine(s.file, f.size)
 	if err == nil {
-		err = s.startAt(end, s.file)
+		err = s.startAt(end, "", s.file)
 	}
 	if err != nil {
 		t.say(now, "cannot read a file", "file", s.path, "error", err)

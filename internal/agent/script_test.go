@@ -28,6 +28,7 @@ import (
 //	stop               it, as SIGTERM does
 //	kill               it, as SIGKILL does: what it stored last is what the next one finds
 //	append FILE WORD.. a line a word; a1..20 is a1 to a20, all lines have 40 bytes
+//	repeat FILE N WORD the same line N times
 //	part FILE TEXT     text without a line feed; \n is one, \0 a zero byte
 //	mv A B, cp A B, rm FILE, truncate FILE, mkdir DIR, loop NAME (a link to itself)
 //	pass DURATION
@@ -37,6 +38,7 @@ import (
 //	taken TEXT         as sent, but one record, in whole
 //	records N          it took since the last sent
 //	says TEXT          the log has it
+//	copies N           files, or parts of them, were passed over since the start
 //	lost N             bytes are told to be lost since the start
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/scripts/*.txt")
@@ -127,6 +129,16 @@ func (s *script) do(line string) {
 			must(err)
 		}
 		must(f.Close())
+	case "repeat":
+		n, err := strconv.Atoi(args[1])
+		must(err)
+		f, err := os.OpenFile(s.path(args[0]), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, err = f.WriteString(strings.Repeat(padded(args[2])+"\n", n))
+		must(errors.Join(err, f.Close()))
 	case "part":
 		name, text, _ := strings.Cut(rest, " ")
 		f, err := os.OpenFile(s.path(name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -170,7 +182,7 @@ func (s *script) do(line string) {
 		slices.Sort(got)
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
-			t.Errorf("sent\n got  %q\n want %q", got, want)
+			t.Errorf("sent\n got  %.2000q\n want %.2000q", got, want)
 		}
 	case "taken":
 		got := s.stream.take()
@@ -184,6 +196,10 @@ func (s *script) do(line string) {
 	case "says":
 		if !strings.Contains(s.log.String(), rest) {
 			t.Errorf("the log does not say %q", rest)
+		}
+	case "copies":
+		if got := s.agent.Status()[0].Copies; fmt.Sprint(got) != args[0] {
+			t.Errorf("%d copies, want %s", got, args[0])
 		}
 	case "lost":
 		if got := s.agent.Status()[0].LostBytes; fmt.Sprint(got) != args[0] {

@@ -38,21 +38,29 @@ type source struct {
 	grew     time.Time // when a look last found another size
 	gone     time.Time // since when no name that the pattern matches leads to it; zero: one does
 
+	follows []uint64 // inodes of the files that had its name and were renamed, the last one first; see succeeds
+
+	printed      fingerprint // of its first printedBytes, see printOfFirst
+	printedBytes int64
+
 	savedIn uint64 // the version of the store that has it first; 0: none yet
 	stored  bool   // that is on disk: it may be read
 	glimpse []byte // its first bytes, up to headBytes, of one that nothing was read of
 
-	offset     int64     // all before is in batches, or not to be sent
-	head       []byte    // its first bytes, of those before offset
-	trail      []byte    // the last ones before offset
-	discarding bool      // offset stands in a record that was too long: the rest of it is passed over
-	skipZeros  bool      // the file was truncated below a writer that kept its place: it begins with a hole
-	finished   bool      // the footer was seen
-	judged     bool      // it is known to be no copy
-	copied     bool      // it was a copy of a source, as far as it went
-	copyOf     *source   // what it is a copy of: it is not read
-	header     int       // lines to skip before the first record
-	since      time.Time // when it was found
+	offset     int64                   // all before is in batches, or not to be sent
+	began      int64                   // where it was when this run found it
+	running    *running                // hash of what is before offset; behind it, see makeUp; nil: of nothing
+	head       []byte                  // its first bytes, of those before offset
+	trail      []byte                  // the last ones before offset
+	discarding bool                    // offset stands in a record that was too long: the rest of it is passed over
+	skipZeros  bool                    // the file was truncated below a writer that kept its place: it begins with a hole
+	finished   bool                    // the footer was seen
+	judged     bool                    // it is known to be no copy
+	copied     bool                    // it was a copy of a source, as far as it went
+	copyOf     *source                 // what it is a copy of: it is not read
+	against    map[*source]*comparison // while that is not judged, and of copyOf
+	header     int                     // lines to skip before the first record
+	since      time.Time               // when it was found
 
 	triedSize   int64 // at this size, and with so much to come, there was no record
 	triedGrowth growth
@@ -67,6 +75,7 @@ type mark struct {
 	offset     int64
 	window     []byte // up to markBytes of them
 	discarding bool
+	content    digest // of all before the offset; empty: that is not hashed
 }
 
 // A span is the piece of a source up to a mark that a batch has.
@@ -89,8 +98,8 @@ func (s *source) settle() bool {
 }
 
 // startAt puts a source that nothing was read of at an offset, all before it not
-// to be sent.
-func (s *source) startAt(offset int64, f io.ReaderAt) error {
+// to be sent. content is the digest of that, if it is known.
+func (s *source) startAt(offset int64, content digest, f io.ReaderAt) error {
 	head, err := readExactly(f, 0, min(offset, headBytes))
 	if err != nil {
 		return err
@@ -99,13 +108,15 @@ func (s *source) startAt(offset int64, f io.ReaderAt) error {
 	if err != nil {
 		return err
 	}
-	s.offset, s.head, s.trail = offset, head, trail
-	s.committed = mark{offset: offset, window: trail}
+	s.offset, s.began, s.head, s.trail = offset, offset, head, trail
+	s.running = content.goOn(offset)
+	s.committed = mark{offset: offset, window: trail, content: s.running.at(offset)}
 	return nil
 }
 
 // remember keeps what stands before the offset in raw, the file's bytes from start on.
 func (s *source) remember(raw []byte, start int64) {
+	s.hash(raw, start)
 	p := int(s.offset - start)
 	if start == 0 && len(s.head) < headBytes {
 		s.head = bytes.Clone(raw[:min(p, headBytes)])

@@ -23,17 +23,19 @@ import (
 // a source, and an end with their number, without which the file is not whole. It is
 // written anew each time, beside the old one, synced and renamed over it.
 //
-//	{"format":"rheo agent checkpoints","version":1}
+//	{"format":"rheo agent checkpoints","version":2}
 //	{"flow":"kinesis:orders:/var/log/app.log*"}
 //	{"flow":"kinesis:orders:/var/log/app.log*","path":"/var/log/app.log","device":64769,"inode":99,"offset":4096,
-//	 "head":"256:5f...","window":"256:a0...","size":4099,"modified":"...","seen":"..."}
+//	 "head":"256:5f...","window":"256:a0...","content":"sha256:c2hh...","size":4099,"modified":"...","seen":"..."}
 //	{"end":2}
 //
 // A version that is not known is refused, since to go on without checkpoints is to send
-// again or to lose; version 1 is the first.
+// again or to lose. Version 1 had no content: its files are known by inode, head and window,
+// see isOf, and are hashed when they grow.
 const (
 	storeFormat  = "rheo agent checkpoints"
-	storeVersion = 1
+	storeVersion = 2
+	storeOldest  = 1
 	storeLineMax = 64 << 10
 )
 
@@ -53,7 +55,9 @@ type entry struct {
 	Inode      uint64      `json:"inode,omitempty"`
 	Offset     int64       `json:"offset,omitempty"`
 	Head       fingerprint `json:"head,omitempty"`
-	Window     fingerprint `json:"window,omitempty"` // before the offset
+	Window     fingerprint `json:"window,omitempty"`  // before the offset
+	Content    digest      `json:"content,omitempty"` // of all before the offset
+	Follows    []uint64    `json:"follows,omitempty"` // inodes of files that had its name before
 	Discarding bool        `json:"discarding,omitempty"`
 	Copy       bool        `json:"copy,omitempty"`
 	Size       int64       `json:"size,omitempty"`
@@ -180,8 +184,8 @@ func (s *store) load() error {
 	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &head) != nil || head.Format != storeFormat {
 		return errors.Join(lines.Err(), errors.New("this is no checkpoint file"))
 	}
-	if head.Version != storeVersion {
-		return fmt.Errorf("it has version %d, and this program knows version %d", head.Version, storeVersion)
+	if head.Version < storeOldest || head.Version > storeVersion {
+		return fmt.Errorf("it has version %d, and this program knows versions %d to %d", head.Version, storeOldest, storeVersion)
 	}
 	n := 0
 	for lines.Scan() {

@@ -24,7 +24,7 @@ func TestStoreKeeps(t *testing.T) {
 	if _, known := s.of("f"); known {
 		t.Error("a new store knows a flow")
 	}
-	want := []entry{{Flow: "f", Path: "/a \"b\"\n", Device: 1 << 63, Inode: 7, Offset: 5, Head: printOf([]byte("hello")), Window: printOf([]byte("hello")),
+	want := []entry{{Flow: "f", Path: "/a \"b\"\n", Device: 1 << 63, Inode: 7, Offset: 5, Head: printOf([]byte("hello")), Window: printOf([]byte("hello")), Content: "sha256:c3RhdGU=", Follows: []uint64{8, 9},
 		Discarding: true, Copy: true, Size: 9, Modified: time.Unix(1, 2).UTC(), Seen: time.Unix(3, 0).UTC()}}
 	s.set("f", want)
 	s.set("empty", nil)
@@ -51,7 +51,7 @@ func TestStoreRefuses(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"", "this is no checkpoint file"},
 		{"SQLite format 3\x00", "this is no checkpoint file"},
-		{`{"format":"rheo agent checkpoints","version":2}` + "\n", "it has version 2, and this program knows version 1"},
+		{`{"format":"rheo agent checkpoints","version":3}` + "\n", "it has version 3, and this program knows versions 1 to 2"},
 		{`{"format":"rheo agent checkpoints","version":1}` + "\n", "it ends in the middle, behind line 1"},
 		{`{"format":"rheo agent checkpoints","version":1}` + "\n" + `{"flow":"f"}` + "\n" + `{"end":2}` + "\n", "it has 1 lines of 2"},
 		{`{"format":"rheo agent checkpoints","version":1}` + "\n" + `{"flow":` + "\n", "line 2: "},
@@ -177,7 +177,7 @@ func TestReadForeign(t *testing.T) {
 		path := fmt.Sprintf("/var/log/app.log.%d", i)
 		want := entry{Flow: "kinesis:yourstream:/var/log/app.log*", Path: path, Device: 0xfd01, Inode: uint64(1000 + i), Offset: int64(i) * 1_000_003, Size: int64(i)*1_000_003 + 5,
 			Modified: time.UnixMilli(1_700_000_000_000 + int64(i))}
-		if got := byPath[path]; got != want {
+		if got := byPath[path]; !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	}

@@ -181,7 +181,7 @@ func valueBytes(s *api.Service, body []byte) int64 {
 	if s.Name != "dynamodb" {
 		return 0
 	}
-	return int64(min(bytes.Count(body, []byte("{")), maxElements)) * 80
+	return int64(min(bytes.Count(body, []byte("{")), maxElements)) * 150
 }
 
 func (x *exchange) grow(n int) {

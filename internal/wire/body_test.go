@@ -19,8 +19,8 @@ func TestValueBytes(t *testing.T) {
 	}{
 		{kinesis.Service, `{"Data": "` + strings.Repeat("{", 1000) + `"}`, 0},
 		{dynamodb.Service, ``, 0},
-		{dynamodb.Service, `{"TableName": "t", "Item": {"k": {"S": "a"}}}`, 3 * 80},
-		{dynamodb.Service, strings.Repeat("{", 2*maxElements), maxElements * 80},
+		{dynamodb.Service, `{"TableName": "t", "Item": {"k": {"S": "a"}}}`, 3 * 150},
+		{dynamodb.Service, strings.Repeat("{", 2*maxElements), maxElements * 150},
 	} {
 		if got := valueBytes(tt.service, []byte(tt.body)); got != tt.want {
 			t.Errorf("%s, %.40s: %d, want %d", tt.service.Name, tt.body, got, tt.want)

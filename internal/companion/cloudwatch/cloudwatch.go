@@ -21,8 +21,9 @@
 // at most an hour of the log, and history is not in memory.
 //
 // Where it differs from CloudWatch:
-//   - There is a limit on series (Config.SeriesMax) and on memory; what is more is
-//     refused. A series is forgotten 455 days after its last data, or after two weeks
+//   - There is a limit on series, their number (Config.SeriesMax) and the bytes of
+//     their names and dimensions, and on memory for data; see [budget]. What is more is
+//     refused. A series is forgotten 455 days after its last data, or after fifteen days
 //     if there is no room for another one.
 //   - Data are there for reads as soon as they are put.
 //   - Percentiles are exact while a period has up to 256 different values, and otherwise
@@ -51,8 +52,8 @@ import (
 // MemoryBytesDefault is the budget of series and of data that are not in segments yet.
 const MemoryBytesDefault = 16 << 20
 
-// seriesBytes is how much memory there is for a series on average: it makes the limit
-// on series, so that half of the memory is left for data.
+// seriesBytes is how much memory there is for a series on average, of the half of the
+// memory that series may take: it makes the limit on their number.
 const seriesBytes = 1 << 10
 
 // Config of the service. Log and Blobs are required.
@@ -68,7 +69,7 @@ type Config struct {
 	Logger      *slog.Logger      // discarded if nil
 
 	// FlushEvery is after how long data go into segments; 0 is an hour. They do
-	// earlier when they take a quarter of the memory.
+	// earlier when they take a quarter of the memory, and when a put finds no room.
 	FlushEvery time.Duration
 }
 
@@ -94,9 +95,9 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	}
 	if c.Metrics != nil {
 		c.Metrics.Gauge("rheo_cloudwatch_memory_bytes", "Memory that metrics take of their budget.",
-			func() float64 { return float64(s.store.usage().bytes) })
+			func() float64 { return float64(s.store.memory()) })
 		c.Metrics.Gauge("rheo_cloudwatch_series", "Metrics, each of one unit.",
-			func() float64 { return float64(s.store.usage().series) })
+			func() float64 { return float64(s.store.shareOf(scope{}).series) })
 	}
 	loop := s.apply()
 	s.work.Go(func() { s.keeper.loop(loop, s.machine.log.Progress()) })
@@ -136,6 +137,9 @@ func open(ctx context.Context, c Config) (*Service, error) {
 	if s.machine, err = openMachine(ctx, c, k.store, k.offset()); err != nil {
 		return nil, err
 	}
+	if k.store.fresh == 0 { // what the log had is due: nobody knows for how long it has been there
+		k.flushed = s.now()
+	}
 	return s, nil
 }
 
@@ -157,35 +161,4 @@ func (s *Service) Close() {
 // Subset is what callers of other operations are told.
 func (s *Service) Subset() string {
 	return "rheo serves the part of CloudWatch that clients of Kinesis need, and this operation is not in it; docs/cloudwatch.md lists those that are"
-}
-
-// A budget bounds series and memory, with those that puts under way may come to need.
-type budget struct {
-	memoryMax, seriesMax int64
-
-	mu     sync.Mutex
-	bytes  int64 // mu; under way
-	series int64 // mu
-}
-
-// reserve says what there is not enough of, or "".
-func (b *budget) reserve(have usage, bytes, series int64) (short string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if series > 0 && have.series+b.series+series > b.seriesMax {
-		return "series"
-	}
-	if have.bytes+b.bytes+bytes > b.memoryMax {
-		return "memory"
-	}
-	b.bytes += bytes
-	b.series += series
-	return ""
-}
-
-func (b *budget) release(bytes, series int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.bytes -= bytes
-	b.series -= series
 }

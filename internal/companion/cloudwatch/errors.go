@@ -36,6 +36,19 @@ func limitExceeded(format string, args ...any) *rheo.Error {
 	return rheo.Errorf("LimitExceededException", format, args...)
 }
 
+// noSpace is that the disk is full: nothing is wrong with the call, and once there is
+// space it can be repeated. It is the one error of PutMetricData's model that says so,
+// and that SDKs retry.
+func noSpace() *rheo.Error {
+	return &rheo.Error{Code: api.InternalServiceFault, Status: http.StatusInternalServerError, Message: "The disk of this server is full."}
+}
+
+// tooMuch is a put that would not fit if there were no other data.
+func tooMuch() *rheo.Error {
+	return &rheo.Error{Code: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge,
+		Message: "The data of the request take more memory than rheo has for metrics. Send them in several requests."}
+}
+
 func tooLarge() *rheo.Error {
 	return &rheo.Error{Code: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge,
 		Message: "The data of the request take more than 10 MiB once they are decompressed."}

@@ -61,6 +61,22 @@ func (f *flaky) Put(ctx context.Context, name string, r io.Reader) error {
 	return err
 }
 
+// A fullLog is on a disk that may be full.
+type fullLog struct {
+	shardlog.Log
+	full bool
+}
+
+func (l *fullLog) Append(ctx context.Context, puts []shardlog.Put) {
+	if !l.full {
+		l.Log.Append(ctx, puts)
+		return
+	}
+	for i := range puts {
+		puts[i].Err = shardlog.ErrNoSpace
+	}
+}
+
 var errFlaky = errors.New("the store failed")
 
 // A bench is a service on a log in memory, whose keeper makes a pass when it is told

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"time"
 
@@ -31,7 +32,10 @@ type keeper struct {
 	store  *store
 
 	flushEvery  time.Duration
-	memoryFlush int64 // bytes in the store at which data are flushed early
+	memoryFlush int64 // bytes of data at which they are flushed early
+
+	wanted chan int64 // has what roomFor was told last
+	level  int64      // how much data there may be; what is more is flushed
 
 	generation uint64             // the last one that was used, for good or in vain
 	previous   *manifest          // the one before the store's; nil if there is none that is good
@@ -46,7 +50,7 @@ type keeper struct {
 // before it: the log still has all that is behind that.
 func openKeeper(ctx context.Context, c Config) (*keeper, error) {
 	k := &keeper{log: c.Log, blobs: c.Blobs, sealer: c.Sealer, logger: c.Logger,
-		flushEvery: c.FlushEvery, memoryFlush: c.MemoryBytes / 4, flushed: c.Log.Now(), damaged: map[partition]bool{}}
+		flushEvery: c.FlushEvery, memoryFlush: c.MemoryBytes / 4, wanted: make(chan int64, 1), level: math.MaxInt64, damaged: map[partition]bool{}}
 	have, err := generations(ctx, c.Blobs)
 	if err != nil {
 		return nil, fmt.Errorf("cloudwatch: cannot list manifests: %w", err)
@@ -82,21 +86,31 @@ func (k *keeper) offset() uint64 { return k.store.manifest.offset }
 func (k *keeper) loop(ctx context.Context, progress <-chan struct{}) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
+	due := false // a full memory does not wait for the first tick
 	for {
-		early := false
+		if due || k.full() {
+			if err := k.pass(ctx); err != nil && ctx.Err() == nil {
+				k.logger.Error("cannot write metrics into segments; they stay in memory and in the log", "err", err)
+			}
+		}
+		due, k.level = false, math.MaxInt64
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			due = true
 		case <-progress:
-			early = true
+		case k.level = <-k.wanted:
 		}
-		if early && !k.full() {
-			continue
-		}
-		if err := k.pass(ctx); err != nil && ctx.Err() == nil {
-			k.logger.Error("cannot write metrics into segments; they stay in memory and in the log", "err", err)
-		}
+	}
+}
+
+// roomFor has data flushed unless there are no more than so many bytes, which a put
+// needs. It may be called concurrently, and does not wait.
+func (k *keeper) roomFor(level int64) {
+	select {
+	case k.wanted <- level:
+	default: // another put needs room too; what makes that makes this one's
 	}
 }
 
@@ -108,7 +122,7 @@ func (k *keeper) full() bool {
 	}
 	k.store.mu.RLock()
 	defer k.store.mu.RUnlock()
-	return k.store.fresh*pointCost > k.memoryFlush
+	return k.store.fresh > k.memoryFlush || k.store.fresh > 0 && k.store.data > k.level
 }
 
 // pass flushes data if that is due; then it moves on those that have aged, and

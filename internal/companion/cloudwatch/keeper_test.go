@@ -121,19 +121,19 @@ func TestDamagedSegment(t *testing.T) {
 	}
 }
 
-// TestLimits: when there are as many series as there may be, new ones are refused
+// TestLimits: when there are as many series as an account may have, new ones are refused
 // and old ones go on, unless one is idle; when memory is used up nothing is taken until data are in
 // segments.
 func TestLimits(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.SeriesMax, c.MemoryBytes = 3, 64<<10 })
+	b := newBench(t, func(c *Config) { c.SeriesMax, c.MemoryBytes = 4, 64<<10 })
 	for i := range 3 {
 		b.want("PutMetricData", putInput("app", fmt.Sprint("m", i), `"Value": 1`), "{}")
 	}
-	b.want("PutMetricData", putInput("app", "m3", `"Value": 1`), "LimitExceededException: There are 3 metrics, as many as rheo keeps, and none")
+	b.want("PutMetricData", putInput("app", "m3", `"Value": 1`), "LimitExceededException: There are 3 metrics of the account of at most 3: no room for 1 more, and none that had no data for fifteen days.")
 	b.want("PutMetricData", putInput("app", "m1", `"Value": 1, "Unit": "Bytes"`), "LimitExceededException")
 	b.want("PutMetricData", putInput("app", "m1", `"Value": 1`), "{}")
 
-	// One that has had no data for two weeks makes room, the one that has had none for longest.
+	// One that has had no data for fifteen days makes room, the one that has had none for longest.
 	if err := b.flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.want("PutMetricData", putInput("app", "m1", `"Value": 1`), "{}")
-	if used := b.store.usage().bytes; used > 8<<10 {
+	if used := b.store.memory(); used > 8<<10 {
 		t.Errorf("%d bytes are used after a flush", used)
 	}
 	b.restart()

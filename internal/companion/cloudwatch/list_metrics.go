@@ -44,7 +44,7 @@ func (s *Service) ListMetrics(ctx context.Context, in *api.ListMetricsInput) (*a
 	from := prefix
 	if in.NextToken != nil {
 		key, err := base64.RawURLEncoding.DecodeString(*in.NextToken)
-		if from = tenant + string(key); err != nil || !strings.HasPrefix(from, prefix) {
+		if from = tenant + string(key); err != nil || !isKey(string(key)) || !strings.HasPrefix(from, prefix) {
 			return nil, invalid("The value %s for parameter NextToken is invalid.", clip(*in.NextToken))
 		}
 	}

@@ -71,10 +71,6 @@ func (s *Service) putOwn(ctx context.Context, own *metrics.Registry, minute time
 	return failed
 }
 
-// ownMost is how much of all series may be of rheo's own metrics: with many streams
-// there would be no room for others.
-func (b *budget) ownMost() int64 { return b.seriesMax / 2 }
-
 // isOwn says whether the key of a series is of rheo's own metrics.
 func isOwn(key string) bool {
 	_, rest, _ := strings.Cut(key, keyPart)

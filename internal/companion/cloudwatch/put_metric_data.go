@@ -74,31 +74,44 @@ func (s *Service) PutMetricData(ctx context.Context, in *api.PutMetricDataInput)
 
 // put stores data if there is room for them.
 func (s *Service) put(ctx context.Context, p *put) error {
-	bytes, series := s.store.needs(p)
-	if own := s.store.usage().own; p.namespace == ownNamespace && series > 0 && own+series > s.budget.ownMost() {
-		return limitExceeded("There are %d metrics of rheo's own, as many as it keeps.", own)
+	need, err := s.claim(p)
+	if err != nil {
+		return err
 	}
-	short := s.budget.reserve(s.store.usage(), bytes, series)
-	if short == "series" && s.store.forgetIdle(max(series, s.budget.seriesMax/64), s.now()) {
-		short = s.budget.reserve(s.store.usage(), bytes, series)
-	}
-	switch short {
-	case "series":
-		return limitExceeded("There are %d metrics, as many as rheo keeps, and none that had no data for two weeks. A metric is one of its own for each combination of dimensions and each unit.", s.budget.seriesMax)
-	case "memory":
-		return throttled("Rate exceeded: the memory for metrics is used up until some have been written to disk.")
-	}
-	defer s.budget.release(bytes, series)
-	err := s.machine.commit(ctx, p)
+	defer s.budget.release(need)
+	err = s.machine.commit(ctx, p)
 	switch {
 	case errors.Is(err, errTooLarge):
 		return tooLarge()
 	case errors.Is(err, shardlog.ErrOverloaded):
 		return throttled("Rate exceeded: the log cannot take more at the moment.")
 	case errors.Is(err, shardlog.ErrNoSpace):
-		return limitExceeded("There is no space left on the disk for metrics.")
+		return noSpace()
 	}
 	return err
+}
+
+// claim reserves what a put may come to need. Where it is short of series, idle ones
+// are forgotten; where it is short of memory for data, those that are there go into
+// segments, and the caller is to try again.
+func (s *Service) claim(p *put) (*claim, error) {
+	need := s.store.needs(p)
+	if need.data > s.budget.dataMax(s.budget.memoryMax, need.own) {
+		return nil, tooMuch()
+	}
+	for range scopeKinds { // each limit may be short once
+		short := s.budget.reserve(s.store, need)
+		switch {
+		case short == nil:
+			return need, nil
+		case short.data:
+			s.keeper.roomFor(short.level)
+			return nil, throttled("Rate exceeded: the memory for metrics is used up until some have been written to disk.")
+		case need.series.over(short.of.most) != (share{}) || !s.store.forgetIdle(short.of.scope, short.enough(), s.now()):
+			return nil, short.err(need)
+		}
+	}
+	return nil, throttled("Rate exceeded: others took the room for new metrics as soon as there was some.")
 }
 
 // add adds a datum, or says what is wrong with it. name is where it stands.

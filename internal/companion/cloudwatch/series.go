@@ -53,6 +53,18 @@ func parseKey(key string) (namespace, name string, dimensions []dimension) {
 	return namespace, name, dimensions
 }
 
+// isKey says whether a text, which may be anything, can be the key of a series behind
+// its tenant.
+func isKey(text string) bool {
+	n := len(text) - 2
+	if n < 0 || text[n:n+1] != keyUnit || int(text[n+1]) >= len(units) {
+		return false
+	}
+	parts := strings.Split(text[:n], keyPart)
+	return len(parts) == 3 && parts[0] != "" && parts[1] != "" && !strings.Contains(text[:n], keyUnit) &&
+		(parts[2] == "" || strings.HasSuffix(parts[2], keyNext))
+}
+
 // A unit is a byte in keys and in commands, its place in
 // this list. Units are only ever added, at the end.
 var units = [...]api.StandardUnit{

@@ -18,12 +18,12 @@ type store struct {
 	series   *btree.Map[string, *series] // mu
 	nextID   uint32                      // mu
 	offset   uint64                      // mu; of the last command applied
-	bytes    int64                       // mu; of memory, about
-	own      int64                       // mu; series of rheo's own metrics
+	census   census                      // mu; whose the series are
+	data     int64                       // mu; bytes that data take, about
 	floors   [len(tiers)]int64           // mu; data from before are the next tier's
-	fresh    int64                       // mu; points in heads, which nobody writes yet
+	fresh    int64                       // mu; bytes of data in heads, which nobody writes yet
 	manifest *manifest                   // mu; the segments
-	idleNone time.Time                   // mu; when there was no idle series to forget
+	idleNone [scopeKinds]time.Time       // mu; when there was no idle series to forget
 }
 
 // A series is the data of a metric of one unit.
@@ -44,30 +44,39 @@ func newStore() *store {
 	return &store{series: new(btree.Map[string, *series]), nextID: 1, manifest: new(manifest)}
 }
 
-// usage is how much of the budget is taken; own are the series of rheo's own metrics.
-type usage struct{ bytes, series, own int64 }
+// shareOf is a series with a key in a census.
+func shareOf(key string) share { return share{1, seriesCost + int64(len(key))} }
 
-func (s *store) usage() usage {
+// shareOf is how much there is of the series of a scope.
+func (s *store) shareOf(of scope) share {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return usage{s.bytes, int64(s.series.Len()), s.own}
+	return s.census.in(of)
+}
+
+// memory is how many bytes all takes, about.
+func (s *store) memory() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.data + s.census.all.bytes
 }
 
 // needs is how much more a put may take, at most.
-func (s *store) needs(p *put) (bytes, series int64) {
+func (s *store) needs(p *put) *claim {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	c := &claim{account: accountOf(p.tenant), own: p.namespace == ownNamespace}
 	unseen := map[string]bool{}
 	for i := range p.data {
 		d := &p.data[i]
-		bytes += pointCost + d.summary.cost()
+		c.data += pointCost + d.summary.cost()
 		key := p.key(d)
 		if _, ok := s.series.Get(key); !ok && !unseen[key] {
 			unseen[key] = true
-			bytes += seriesCost + int64(len(key))
+			c.series = c.series.plus(shareOf(key))
 		}
 	}
-	return bytes, int64(len(unseen))
+	return c
 }
 
 // apply puts in the data of the command at an offset, which was logged at a time
@@ -95,10 +104,7 @@ func (s *store) addSeries(id uint32, key string) *series {
 	sr := &series{id: id, key: strings.Clone(key)}
 	s.series.Set(sr.key, sr)
 	s.nextID = max(s.nextID, id+1)
-	s.bytes += seriesCost + int64(len(key))
-	if isOwn(key) {
-		s.own++
-	}
+	s.census.add(accountOf(key), isOwn(key), shareOf(key))
 	return sr
 }
 
@@ -120,11 +126,10 @@ func (s *store) addData(sr *series, t int, at int64, sum *summary) {
 		if bucket < s.floors[t] {
 			continue
 		}
-		before := len(sr.heads[t])
 		var cost int64
 		sr.heads[t], cost = addPoint(sr.heads[t], bucket, sum)
-		s.bytes += cost
-		s.fresh += int64(len(sr.heads[t]) - before)
+		s.data += cost
+		s.fresh += cost
 		return
 	}
 }
@@ -163,7 +168,7 @@ func (s *store) age(sr *series, t int) {
 	moved := sr.heads[t][:old]
 	sr.heads[t] = sr.heads[t][old:]
 	for i := range moved {
-		s.bytes -= pointCost + moved[i].cost()
+		s.data -= pointCost + moved[i].cost()
 		s.addData(sr, t+1, moved[i].at, &moved[i].summary)
 	}
 }
@@ -178,7 +183,7 @@ func (s *store) commit(m *manifest, now int64) {
 	s.series.Scan(func(key string, sr *series) bool {
 		for t := range tiers {
 			for i := range sr.frozen[t] {
-				s.bytes -= pointCost + sr.frozen[t][i].cost()
+				s.data -= pointCost + sr.frozen[t][i].cost()
 			}
 			sr.frozen[t] = nil
 		}
@@ -196,27 +201,31 @@ func (s *store) commit(m *manifest, now int64) {
 // one: it is not listed any more either.
 const idleFor = listedFor + 24*time.Hour
 
-// forgetIdle forgets up to n series, those first that have had no data for longest. It
-// returns false if there is none that may go.
-func (s *store) forgetIdle(n int64, now time.Time) bool {
+// forgetIdle forgets series of a scope, those first that have had no data for longest,
+// until so many and so many bytes are gone. It returns false if there is none that may go.
+func (s *store) forgetIdle(of scope, enough share, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now.Sub(s.idleNone) < time.Minute {
+	if now.Sub(s.idleNone[of.kind]) < time.Minute {
 		return false // it takes a look at all series
 	}
 	var idle []*series
-	s.series.Scan(func(_ string, sr *series) bool {
-		if sr.written < now.Add(-idleFor).Unix() && sr.inSegments() {
+	s.series.Scan(func(key string, sr *series) bool {
+		if sr.written < now.Add(-idleFor).Unix() && sr.inSegments() && of.has(key) {
 			idle = append(idle, sr)
 		}
 		return true
 	})
 	if len(idle) == 0 {
-		s.idleNone = now
+		s.idleNone[of.kind] = now
 		return false
 	}
 	slices.SortFunc(idle, func(a, b *series) int { return cmp.Compare(a.written, b.written) })
-	for _, sr := range idle[:min(n, int64(len(idle)))] {
+	for _, sr := range idle {
+		if enough == (share{}) {
+			break
+		}
+		enough = enough.over(shareOf(sr.key))
 		s.drop(sr.key)
 	}
 	return true
@@ -234,10 +243,7 @@ func (sr *series) inSegments() bool {
 
 func (s *store) drop(key string) {
 	s.series.Delete(key)
-	s.bytes -= seriesCost + int64(len(key))
-	if isOwn(key) {
-		s.own--
-	}
+	s.census.add(accountOf(key), isOwn(key), share{}.minus(shareOf(key)))
 }
 
 // forgotten says that no data of the series can be left in any tier.

@@ -74,12 +74,16 @@ func (t *table) batchGet(out *api.BatchGetItemOutput, given string, ka *api.Keys
 	}
 	list := []map[string]api.AttributeValue{}
 	for i, key := range seen {
-		it, _, err := t.get(key)
-		if err != nil {
-			return 0, err
+		r, found := t.items.Get(key)
+		var it, shown item.Item
+		room := true
+		if found {
+			if it, room, err = a.decode(r.stored); err != nil {
+				return 0, err
+			}
+			shown = projection.Of(it)
 		}
-		shown := projection.Of(it)
-		if *size > 0 && *size+it.Size() > batchBytesMax || !a.take(shown) {
+		if !room || *size > 0 && *size+it.Size() > batchBytesMax || !a.take(shown) {
 			rest := *ka
 			rest.Keys = ka.Keys[i:]
 			out.UnprocessedKeys[given] = rest

@@ -118,11 +118,15 @@ func (s *Service) writeBatch(ctx context.Context, writes []batchedWrite, in *api
 		latches[i] = writes[i].latch
 	}
 	done := make([]written, len(writes))
+	a := s.newAnswer()
+	defer a.release()
 	err := s.decide(ctx, latches, func(st *state) (t txn, err error) {
+		a.release() // what was taken when it was decided before
 		for i := range writes {
-			if done[i], err = s.evaluate(st, &writes[i].itemWrite); err != nil {
+			if done[i], err = s.evaluate(st, &writes[i].itemWrite, a); err != nil {
 				return nil, err
 			}
+			done[i].forget()
 			if !done[i].nothing {
 				t = append(t, done[i].step)
 			}
@@ -134,12 +138,8 @@ func (s *Service) writeBatch(ctx context.Context, writes []batchedWrite, in *api
 	}
 	for i, w := range done {
 		name := writes[i].name
-		units[name] += writeUnits(w.old, w.new)
-		it := w.new
-		if it == nil {
-			it = writes[i].key
-		}
-		if m := collection(in.ReturnItemCollectionMetrics, w.table, it); m != nil {
+		units[name] += writeUnits(w.oldBytes, w.newBytes)
+		if m := collection(in.ReturnItemCollectionMetrics, w.table, writes[i].keyed()); m != nil {
 			if out.ItemCollectionMetrics == nil {
 				out.ItemCollectionMetrics = make(map[string][]api.ItemCollectionMetrics)
 			}

@@ -8,8 +8,8 @@ import (
 // Capacity units are counted as DynamoDB counts them, for those who ask, and
 // limit nobody.
 
-func writeUnits(old, new item.Item) float64 {
-	size := max(old.Size(), new.Size(), 1)
+func writeUnits(oldBytes, newBytes int) float64 {
+	size := max(oldBytes, newBytes, 1)
 	return float64((size + 1023) / 1024)
 }
 

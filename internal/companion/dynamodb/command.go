@@ -53,6 +53,33 @@ type step struct {
 	costs int64
 }
 
+// makesRoom says that a txn is of deletes, which are taken when nothing else is,
+// for they may be what makes room. A token counts among them beside what really
+// deletes something, so that tokens alone cannot take what room there is.
+func (t txn) makesRoom() bool {
+	deletes, remembers := false, false
+	for i := range t {
+		switch t[i].kind {
+		case deleteItem, dropTable:
+			deletes = true
+		case remember:
+			remembers = true
+		case checkItem:
+		default:
+			return false
+		}
+	}
+	return deletes || !remembers
+}
+
+// account is whose tables a txn changes; no txn changes those of two.
+func (t txn) account() string {
+	if t[0].kind == remember {
+		return accountOf(t[0].key)
+	}
+	return accountOf(t[0].table)
+}
+
 const commandVersion = 1
 
 // commandBytesMax leaves room for sealing below the log's 10 MiB.

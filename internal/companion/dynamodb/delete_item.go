@@ -18,7 +18,7 @@ func (s *Service) DeleteItem(ctx context.Context, in *api.DeleteItemInput) (*api
 		return nil, err
 	}
 	answer := &api.DeleteItemOutput{
-		ConsumedCapacity:      consumed(in.ReturnConsumedCapacity, name, writeUnits(out.old, nil), "", false),
+		ConsumedCapacity:      consumed(in.ReturnConsumedCapacity, name, writeUnits(out.oldBytes, 0), "", false),
 		ItemCollectionMetrics: collection(in.ReturnItemCollectionMetrics, out.table, w.key),
 	}
 	if out.shown != nil {

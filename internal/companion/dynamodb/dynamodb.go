@@ -12,7 +12,8 @@
 // both with expressions and with the dialect from before them. Where it differs
 // from DynamoDB:
 //   - All tables are in memory, under one budget (Config.MemoryBytes); what does not
-//     fit is refused with LimitExceededException, reads and deletes go on.
+//     fit is refused with LimitExceededException, reads and deletes go on. One
+//     account may take three quarters of it.
 //   - Every read is consistent, whether it asks for it or not, and so are indexes.
 //     A page of Query or Scan is of one moment.
 //   - Transactions wait for each other; there is no TransactionConflict.
@@ -156,18 +157,22 @@ func (s *Service) decide(ctx context.Context, keys []string, decide func(*state)
 	return fmt.Errorf("decided 100 times on %q, and it had changed each time", keys)
 }
 
+// write commits what was decided, if there is memory for it.
 func (s *Service) write(ctx context.Context, t txn) error {
-	costs, urgent := int64(0), true
+	costs := int64(0)
 	for i := range t {
 		costs += t[i].costs
-		// Deletes are taken when nothing else is, for they may be what makes room.
-		urgent = urgent && (t[i].kind == deleteItem || t[i].kind == dropTable || t[i].kind == checkItem)
 	}
+	urgent := t.makesRoom()
 	if costs > 0 {
-		if !s.budget.reserve(s.machine.view().bytes, costs) {
+		account := t.account()
+		switch s.budget.reserve(s.machine.view(), account, costs, urgent) {
+		case errBudget:
 			return limitExceeded("The memory for tables, %d bytes, is used up. (rheo keeps DynamoDB's tables in memory, up to a limit that can be configured.)", s.budget.max)
+		case errShare:
+			return limitExceeded("The memory for tables of one account, %d bytes, is used up. (rheo keeps DynamoDB's tables in memory, up to a limit that can be configured.)", s.budget.share())
 		}
-		defer s.budget.release(costs)
+		defer s.budget.release(account, costs)
 	}
 	err := s.machine.commit(ctx, t, urgent)
 	switch {
@@ -177,28 +182,4 @@ func (s *Service) write(ctx context.Context, t txn) error {
 		return limitExceeded("There is no space left on the disk for writes; deletes are taken.")
 	}
 	return err
-}
-
-// A budget bounds what the state and the commands on their way to it take.
-type budget struct {
-	max int64
-
-	mu       sync.Mutex
-	underway int64 // mu
-}
-
-func (b *budget) reserve(used, n int64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if used+b.underway+n > b.max {
-		return false
-	}
-	b.underway += n
-	return true
-}
-
-func (b *budget) release(n int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.underway -= n
 }

@@ -12,8 +12,13 @@ import (
 
 const badValues = "One or more parameter values were invalid: "
 
+// messageBytesMax is how long a message may be that shows something of the request.
+const messageBytesMax = 4096
+
 func validation(format string, args ...any) *api.Error {
-	return api.Errorf("ValidationException", format, args...)
+	e := api.Errorf("ValidationException", format, args...)
+	e.Message = item.Clip(e.Message, messageBytesMax)
+	return e
 }
 
 func limitExceeded(format string, args ...any) *api.Error {

@@ -26,7 +26,9 @@ func (s *Service) GetItem(ctx context.Context, in *api.GetItemInput) (*api.GetIt
 	if err != nil {
 		return nil, err
 	}
-	it, err := t.read(k)
+	a := s.newAnswer()
+	defer a.sent(ctx)
+	it, err := t.read(k, a)
 	if err == nil {
 		err = t.doc.checkScalars(projection.Nested())
 	}
@@ -35,8 +37,6 @@ func (s *Service) GetItem(ctx context.Context, in *api.GetItemInput) (*api.GetIt
 	}
 	out := &api.GetItemOutput{ConsumedCapacity: consumed(in.ReturnConsumedCapacity, name, readUnits(it.Size(), in.ConsistentRead), "", false)}
 	if it != nil {
-		a := s.newAnswer()
-		defer a.sent(ctx)
 		shown := projection.Of(it)
 		if !a.take(shown) {
 			return nil, errNoRoom()
@@ -47,12 +47,12 @@ func (s *Service) GetItem(ctx context.Context, in *api.GetItemInput) (*api.GetIt
 }
 
 // read is the item with a request's key; nil if there is none.
-func (t *table) read(k item.Item) (item.Item, error) {
+func (t *table) read(k item.Item, a *answer) (item.Item, error) {
 	key, err := t.doc.readKey(k)
 	if err != nil {
 		return nil, err
 	}
-	it, _, err := t.get(key)
+	it, _, err := t.get(key, a)
 	return it, err
 }
 

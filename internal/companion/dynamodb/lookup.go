@@ -106,13 +106,17 @@ func (s *Service) indexStatus(d *tableDoc, x *indexDoc) api.IndexStatus {
 	return api.IndexStatusActive
 }
 
-// get is an item of a table; nil if there is none.
-func (t *table) get(key string) (item.Item, row, error) {
+// get is an item of a table, for an answer to work on; nil if there is none.
+func (t *table) get(key string, a *answer) (item.Item, row, error) {
 	r, ok := t.items.Get(key)
 	if !ok {
+		a.using = 0
 		return nil, row{}, nil
 	}
-	it, err := item.Decode(r.stored)
+	it, ok, err := a.decode(r.stored)
+	if err == nil && !ok {
+		err = errNoRoom()
+	}
 	return it, r, err
 }
 

@@ -18,7 +18,7 @@ func (s *Service) PutItem(ctx context.Context, in *api.PutItemInput) (*api.PutIt
 		return nil, err
 	}
 	answer := &api.PutItemOutput{
-		ConsumedCapacity:      consumed(in.ReturnConsumedCapacity, name, writeUnits(out.old, out.new), "", false),
+		ConsumedCapacity:      consumed(in.ReturnConsumedCapacity, name, writeUnits(out.oldBytes, out.newBytes), "", false),
 		ItemCollectionMetrics: collection(in.ReturnItemCollectionMetrics, out.table, out.new),
 	}
 	if out.shown != nil {

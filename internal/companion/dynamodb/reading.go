@@ -153,15 +153,30 @@ func (q *reading) read(ctx context.Context, a *answer) (p page, err error) {
 	if q.selects != api.SelectCount {
 		p.items = []map[string]api.AttributeValue{}
 	}
-	var before item.Item // the item before
+	var before row // the one before, if its version is not 0
 	q.walk(func(r row) bool {
 		if p.scanned%256 == 255 && ctx.Err() != nil {
 			err = ctx.Err()
 			return false
 		}
-		var whole item.Item
-		if whole, err = item.Decode(r.stored); err != nil {
+		// end ends the page in front of the item, for which there is no memory.
+		end := func() bool {
+			if before.version == 0 {
+				err = errNoRoom()
+			} else if it, wrong := item.Pick(before.stored, q.lastNames()); wrong != nil {
+				err = wrong
+			} else {
+				p.last = it.API()
+			}
 			return false
+		}
+		whole, room, wrong := a.decode(r.stored)
+		switch {
+		case wrong != nil:
+			err = wrong
+			return false
+		case !room:
+			return end()
 		}
 		it := whole
 		if q.sees != nil {
@@ -171,22 +186,17 @@ func (q *reading) read(ctx context.Context, a *answer) (p page, err error) {
 			if p.items != nil {
 				shown := q.projection.Of(it)
 				if !a.take(shown) {
-					if before == nil {
-						err = errNoRoom()
-						return false
-					}
-					p.last = q.lastKey(before).API()
-					return false
+					return end()
 				}
 				p.items = append(p.items, shown.API())
 			}
 			p.count++
 		}
-		before = whole
+		before = r
 		p.scanned++
 		p.bytes += it.Size()
 		if q.limit != nil && p.scanned >= *q.limit || p.bytes >= pageBytesMax {
-			p.last = q.lastKey(whole).API()
+			p.last = pick(whole, q.lastNames()).API()
 			return false
 		}
 		return true
@@ -222,13 +232,13 @@ func (q *reading) walk(visit func(row) bool) {
 	})
 }
 
-// lastKey are the attributes by which an item is found again.
-func (q *reading) lastKey(it item.Item) item.Item {
+// lastNames are the attributes by which an item is found again.
+func (q *reading) lastNames() []string {
 	names := q.table.doc.Key.names()
 	if q.index != nil {
 		names = append(names, q.key.names()...)
 	}
-	return pick(it, names)
+	return names
 }
 
 func pick(it item.Item, names []string) item.Item {

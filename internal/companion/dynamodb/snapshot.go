@@ -217,7 +217,7 @@ func (s *state) restore(body string, at *string) error {
 			tok.hash = strings.Clone(r.text())
 			s.tokens.Set(key, tok)
 			s.order.Set(offset, key)
-			s.bytes += tokenCost
+			s.charge(key, tokenCost)
 		default:
 			return errDamaged
 		}

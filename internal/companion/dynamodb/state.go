@@ -16,8 +16,10 @@ import (
 type state struct {
 	offset uint64 // of the last command applied
 	bytes  int64  // of memory, about
-	tables *btree.Map[string, *table]
-	tokens *btree.Map[string, token]
+	// accounts has how many of the bytes are an account's.
+	accounts *btree.Map[string, int64]
+	tables   *btree.Map[string, *table]
+	tokens   *btree.Map[string, token]
 
 	order *btree.Map[uint64, string] // of tokens, by the offset of their command; the apply loop's
 	dirty map[string]bool            // tables whose view is not current; the apply loop's
@@ -67,8 +69,19 @@ const (
 var errConflict = errors.New("dynamodb: an item or a table changed meanwhile")
 
 func newState() *state {
-	return &state{tables: new(btree.Map[string, *table]), tokens: new(btree.Map[string, token]),
+	return &state{accounts: new(btree.Map[string, int64]), tables: new(btree.Map[string, *table]), tokens: new(btree.Map[string, token]),
 		order: new(btree.Map[uint64, string]), dirty: make(map[string]bool), views: new(btree.Map[string, *table])}
+}
+
+// charge counts memory that the table or token with a key has come to take.
+func (s *state) charge(key string, bytes int64) {
+	s.bytes += bytes
+	account := accountOf(key)
+	if have, _ := s.accounts.Get(account); have+bytes == 0 {
+		s.accounts.Delete(account)
+	} else {
+		s.accounts.Set(strings.Clone(account), have+bytes)
+	}
 }
 
 // view is the state as it is now, for readers.
@@ -88,7 +101,7 @@ func (s *state) view() *state {
 		s.views.Set(key, &v)
 	}
 	clear(s.dirty)
-	return &state{offset: s.offset, bytes: s.bytes, tables: s.views.Copy(), tokens: s.tokens.Copy()}
+	return &state{offset: s.offset, bytes: s.bytes, accounts: s.accounts.Copy(), tables: s.views.Copy(), tokens: s.tokens.Copy()}
 }
 
 // apply applies the command at an offset, appended at a time in ms. It depends
@@ -154,7 +167,7 @@ func (s *state) putTable(offset uint64, st *step) error {
 	if !ok {
 		t = &table{items: new(btree.Map[string, row])}
 		s.tables.Set(strings.Clone(st.table), t)
-		s.bytes += tableCost
+		s.charge(st.table, tableCost)
 	}
 	before := t.indexes
 	t.indexes = make([]*index, len(st.doc.Indexes))
@@ -168,14 +181,14 @@ func (s *state) putTable(offset uint64, st *step) error {
 	}
 	for _, x := range before {
 		if x != nil {
-			s.bytes -= x.bytes
+			s.charge(st.table, -x.bytes)
 		}
 	}
 	t.doc, t.version = st.doc, offset
 	s.dirty[st.table] = true
 	for i, x := range t.indexes {
 		if x == nil {
-			if err := s.fill(t, i); err != nil {
+			if err := s.fill(st.table, t, i); err != nil {
 				return err
 			}
 		}
@@ -183,14 +196,15 @@ func (s *state) putTable(offset uint64, st *step) error {
 	return nil
 }
 
-func (s *state) fill(t *table, i int) error {
+func (s *state) fill(tableKey string, t *table, i int) error {
 	x := &index{needs: t.indexNeeds(i), entries: new(btree.Map[string, row])}
 	t.indexes[i] = x
 	var failed error
 	t.items.Scan(func(key string, r row) bool {
-		failed = s.setEntry(t, i, key, row{}, r)
+		failed = t.setEntry(i, key, row{}, r)
 		return failed == nil
 	})
+	s.charge(tableKey, x.bytes)
 	return failed
 }
 
@@ -204,7 +218,7 @@ func (s *state) dropTable(key string) {
 		return
 	}
 	s.dirty[key] = true
-	s.bytes -= tableCost + t.memory()
+	s.charge(key, -tableCost-t.memory())
 }
 
 // memory is what the items and indexes of a table take.
@@ -242,18 +256,21 @@ func (s *state) setItem(tableKey, key string, r row) error {
 		old, _ = t.items.Set(key, r)
 	}
 	t.bytes += int64(len(r.stored) - len(old.stored))
-	s.bytes += itemCost(key, r) - itemCost(key, old)
+	change := itemCost(key, r) - itemCost(key, old)
 	for i := range t.indexes {
-		if err := s.setEntry(t, i, key, old, r); err != nil {
+		bytes := t.indexes[i].bytes
+		if err := t.setEntry(i, key, old, r); err != nil {
 			return err
 		}
+		change += t.indexes[i].bytes - bytes
 	}
+	s.charge(tableKey, change)
 	return nil
 }
 
 // setEntry moves an item's entry in an index. An item that has not all of the
 // index's key, or not of its types, has none.
-func (s *state) setEntry(t *table, i int, key string, old, r row) error {
+func (t *table) setEntry(i int, key string, old, r row) error {
 	x := t.indexes[i]
 	oldEntry, err := t.entryOf(i, key, old)
 	if err != nil {
@@ -266,12 +283,10 @@ func (s *state) setEntry(t *table, i int, key string, old, r row) error {
 	if oldEntry != "" && oldEntry != entry {
 		x.entries.Delete(oldEntry)
 		x.bytes -= int64(len(oldEntry) + entryCost)
-		s.bytes -= int64(len(oldEntry) + entryCost)
 	}
 	if entry != "" {
 		if _, had := x.entries.Set(entry, r); !had {
 			x.bytes += int64(len(entry) + entryCost)
-			s.bytes += int64(len(entry) + entryCost)
 		}
 	}
 	return nil
@@ -321,10 +336,10 @@ func (s *state) remember(key string, tok token) {
 		}
 		s.order.Delete(offset)
 		s.tokens.Delete(oldest)
-		s.bytes -= tokenCost
+		s.charge(oldest, -tokenCost)
 	}
 	key = strings.Clone(key)
 	s.tokens.Set(key, tok)
 	s.order.Set(tok.offset, key)
-	s.bytes += tokenCost
+	s.charge(key, tokenCost)
 }

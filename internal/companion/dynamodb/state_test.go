@@ -131,6 +131,31 @@ func FuzzParseCommand(f *testing.F) {
 
 // TestLatches: two that take the same keys wait for each other, in any order;
 // others do not, and nothing is kept of those that are gone.
+// TestMakesRoom: what is taken on a full disk and by a full memory.
+func TestMakesRoom(t *testing.T) {
+	for _, tt := range []struct {
+		kinds []stepKind
+		want  bool
+	}{
+		{[]stepKind{deleteItem}, true},
+		{[]stepKind{dropTable}, true},
+		{[]stepKind{deleteItem, checkItem, remember}, true},
+		{[]stepKind{checkItem}, true},
+		{[]stepKind{checkItem, remember}, false},
+		{[]stepKind{remember}, false},
+		{[]stepKind{deleteItem, putItem}, false},
+		{[]stepKind{putTable}, false},
+	} {
+		var x txn
+		for _, k := range tt.kinds {
+			x = append(x, step{kind: k})
+		}
+		if x.makesRoom() != tt.want {
+			t.Errorf("%v: %v", tt.kinds, !tt.want)
+		}
+	}
+}
+
 func TestLatches(t *testing.T) {
 	var l latches
 	release, err := l.take(t.Context(), []string{"b", "a", "b"})
@@ -211,6 +236,17 @@ func TestFormats(t *testing.T) {
 	again, err := readSnapshot(bytes.NewReader(snapshot.Bytes()), keys.Identity{})
 	if err != nil || again.offset != 2 || again.bytes != s.bytes {
 		t.Fatalf("a snapshot at 2 of %d bytes is read as one at %d of %d, %v", s.bytes, again.offset, again.bytes, err)
+	}
+	sum := int64(0)
+	again.view().accounts.Scan(func(account string, bytes int64) bool {
+		if was, _ := s.accounts.Get(account); was != bytes {
+			t.Errorf("account %s has %d bytes, and had %d", account, bytes, was)
+		}
+		sum += bytes
+		return true
+	})
+	if sum != s.bytes {
+		t.Errorf("accounts have %d bytes, all together %d", sum, s.bytes)
 	}
 	tb, _ := again.view().tables.Get(d.key())
 	if tb.items.Len() != 1 || tb.indexes[0].entries.Len() != 1 || again.tokens.Len() != 1 {

@@ -3,6 +3,7 @@ package dynamodb
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 
 	api "github.com/rheostream/rheo/internal/api/dynamodb"
 	"github.com/rheostream/rheo/internal/companion/dynamodb/item"
@@ -96,6 +97,12 @@ func (d tableDoc) clone() tableDoc {
 }
 
 func tableKey(account, region, name string) string { return account + "/" + region + "/" + name }
+
+// accountOf is the account of the key of a table or a token.
+func accountOf(key string) string {
+	account, _, _ := strings.Cut(key, "/")
+	return account
+}
 
 func (d *tableDoc) key() string { return tableKey(d.Account, d.Region, d.Name) }
 

@@ -19,7 +19,7 @@ func (s *Service) TransactGetItems(ctx context.Context, in *api.TransactGetItems
 	units, size := make(map[string]float64), 0
 	for i := range in.TransactItems {
 		get := in.TransactItems[i].Get
-		name, it, err := s.transactGet(ctx, st, get, seen)
+		name, it, err := s.transactGet(ctx, st, get, seen, a)
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +49,7 @@ func (s *Service) TransactGetItems(ctx context.Context, in *api.TransactGetItems
 	return out, nil
 }
 
-func (s *Service) transactGet(ctx context.Context, st *state, get *api.Get, seen map[string]bool) (name string, it item.Item, err error) {
+func (s *Service) transactGet(ctx context.Context, st *state, get *api.Get, seen map[string]bool, a *answer) (name string, it item.Item, err error) {
 	name, table, err := tableName(ctx, get.TableName)
 	if err != nil {
 		return "", nil, err
@@ -70,6 +70,6 @@ func (s *Service) transactGet(ctx context.Context, st *state, get *api.Get, seen
 		return "", nil, validation("Transaction request cannot include multiple operations on one item")
 	}
 	seen[table+"\x00"+key] = true
-	it, _, err = t.get(key)
+	it, _, err = t.get(key, a)
 	return name, it, err
 }

@@ -52,22 +52,18 @@ func (s *Service) TransactWriteItems(ctx context.Context, in *api.TransactWriteI
 	if err != nil {
 		return nil, err
 	}
-	return transacted(in, names, done), nil
+	return transacted(in, names, writes, done), nil
 }
 
-func transacted(in *api.TransactWriteItemsInput, names []string, done []written) *api.TransactWriteItemsOutput {
+func transacted(in *api.TransactWriteItemsInput, names []string, writes []*itemWrite, done []written) *api.TransactWriteItemsOutput {
 	out := new(api.TransactWriteItemsOutput)
 	units := make(map[string]float64)
 	for i, w := range done {
 		if w.table == nil {
 			continue // it was done before
 		}
-		units[names[i]] += 2 * writeUnits(w.old, w.new)
-		it := w.new
-		if it == nil {
-			it = w.old
-		}
-		if m := collection(in.ReturnItemCollectionMetrics, w.table, it); m != nil {
+		units[names[i]] += 2 * writeUnits(w.oldBytes, w.newBytes)
+		if m := collection(in.ReturnItemCollectionMetrics, w.table, writes[i].keyed()); m != nil {
 			if out.ItemCollectionMetrics == nil {
 				out.ItemCollectionMetrics = make(map[string][]api.ItemCollectionMetrics)
 			}
@@ -100,7 +96,7 @@ func (s *Service) transact(st *state, writes []*itemWrite, done []written, token
 	for i, w := range writes {
 		reasons[i].Code = new("None")
 		var err error
-		done[i], err = s.evaluate(st, w)
+		done[i], err = s.evaluate(st, w, a)
 		var refused *rheo.Error
 		switch {
 		case errors.Is(err, errCondition):
@@ -122,7 +118,8 @@ func (s *Service) transact(st *state, writes []*itemWrite, done []written, token
 		default: // still nothing when the others are written
 			t = append(t, step{kind: checkItem, table: w.table, id: done[i].table.doc.ID, key: done[i].key})
 		}
-		if size += done[i].new.Size(); size > transactBytesMax {
+		done[i].forget()
+		if size += done[i].newBytes; size > transactBytesMax {
 			return nil, tooLargeTransaction()
 		}
 	}

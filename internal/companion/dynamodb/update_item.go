@@ -18,7 +18,7 @@ func (s *Service) UpdateItem(ctx context.Context, in *api.UpdateItemInput) (*api
 		return nil, err
 	}
 	answer := &api.UpdateItemOutput{
-		ConsumedCapacity:      consumed(in.ReturnConsumedCapacity, name, writeUnits(out.old, out.new), "", false),
+		ConsumedCapacity:      consumed(in.ReturnConsumedCapacity, name, writeUnits(out.oldBytes, out.newBytes), "", false),
 		ItemCollectionMetrics: collection(in.ReturnItemCollectionMetrics, out.table, w.key),
 	}
 	if out.shown != nil {

@@ -20,6 +20,14 @@ type itemWrite struct {
 	returns api.ReturnValue
 }
 
+// keyed is an item that has the attributes of the key.
+func (w *itemWrite) keyed() item.Item {
+	if w.key != nil {
+		return w.key
+	}
+	return w.item
+}
+
 func (w *itemWrite) isUpdate() bool { return w.kind == putItem && w.key != nil }
 
 // A written item is what a write comes to.
@@ -27,10 +35,15 @@ type written struct {
 	table    *table
 	key      string
 	old, new item.Item // nil if there was, or will be, none
+	oldBytes int
+	newBytes int
 	shown    item.Item // what of it the answer shows; nil: nothing
 	step     step
 	nothing  bool // there is nothing to write
 }
+
+// forget lets go of the items, which take much more memory than what is written.
+func (w *written) forget() { w.old, w.new = nil, nil }
 
 // errCondition: the condition does not hold.
 var errCondition = errors.New("condition failed")
@@ -64,8 +77,13 @@ func (t *table) keyOfWrite(w *itemWrite) (string, error) {
 	return key, err
 }
 
-// evaluate decides on a write in a state. errCondition comes with the old item.
-func (s *Service) evaluate(st *state, w *itemWrite) (out written, err error) {
+// commandCopies is how often what is written is there until it is logged: by
+// itself, in the command, and in the command as it is sealed.
+const commandCopies = 3
+
+// evaluate decides on a write in a state, with memory of the answer's. errCondition
+// comes with the old item.
+func (s *Service) evaluate(st *state, w *itemWrite, a *answer) (out written, err error) {
 	t, err := s.usable(st, w.table)
 	if err != nil {
 		return out, err
@@ -74,11 +92,11 @@ func (s *Service) evaluate(st *state, w *itemWrite) (out written, err error) {
 	if out.key, err = t.keyOfWrite(w); err != nil {
 		return out, err
 	}
-	old, r, err := t.get(out.key)
+	old, r, err := t.get(out.key, a)
 	if err != nil {
 		return out, err
 	}
-	out.old = old
+	out.old, out.oldBytes = old, old.Size()
 	if !w.condition.Match(old) {
 		return out, errCondition
 	}
@@ -86,13 +104,13 @@ func (s *Service) evaluate(st *state, w *itemWrite) (out written, err error) {
 		costs: -itemCost(out.key, r) - t.doc.entriesCost(out.key, old)}
 	switch {
 	case w.kind == checkItem:
-		out.new, out.step.costs = old, 0
+		out.new, out.newBytes, out.step.costs = old, out.oldBytes, 0
 		return out, nil
 	case w.kind == deleteItem:
 		out.nothing = old == nil
 		return out, nil
 	case w.isUpdate():
-		if out.new, err = t.updated(w, old); err != nil {
+		if out.new, err = t.updated(w, old, a); err != nil {
 			return out, err
 		}
 		if out.new == nil {
@@ -102,33 +120,43 @@ func (s *Service) evaluate(st *state, w *itemWrite) (out written, err error) {
 	default:
 		out.new = w.item
 	}
-	out.step.stored = string(out.new.Append(nil))
+	out.newBytes = out.new.Size()
+	out.step.stored = string(out.new.Append(make([]byte, 0, out.newBytes+out.newBytes/8)))
+	if !a.keep(commandCopies * int64(len(out.step.stored))) {
+		return out, errNoRoom()
+	}
 	out.step.costs += itemCost(out.key, row{version: 1, stored: out.step.stored}) + t.doc.entriesCost(out.key, out.new)
 	return out, nil
 }
 
 // updated is the item that an update makes of old; nil if it makes none.
-func (t *table) updated(w *itemWrite, old item.Item) (item.Item, error) {
+func (t *table) updated(w *itemWrite, old item.Item, a *answer) (item.Item, error) {
 	from := old
 	if from == nil {
 		from = w.key
 	}
-	it, err := w.update.Apply(from)
+	it, err := w.update.Apply(from, a.work)
+	if errors.Is(err, expr.ErrNoRoom) {
+		err = errNoRoom()
+	}
 	if err != nil || old == nil && w.update.OnlyDeletes() {
 		return nil, err
 	}
-	if err := t.doc.checkIndexKeys(it); err != nil {
+	if err := t.doc.checkIndexKeys(it.Item); err != nil {
 		return nil, validation("The update expression attempted to update the secondary index key to unsupported type")
 	}
-	for _, path := range w.update.Paths() {
-		if it[path[0].Name].Depth() > item.DepthMax {
+	checked := "" // paths into one attribute may be many
+	for i, path := range w.update.Paths() {
+		name := path[0].Name
+		if (i == 0 || name != checked) && it.Item[name].Depth() > item.DepthMax {
 			return nil, validation("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
 		}
+		checked = name
 	}
 	if it.Size() > item.BytesMax {
 		return nil, validation("Item size to update has exceeded the maximum allowed size")
 	}
-	return it, checkCount(it)
+	return it.Item, checkCount(it.Count())
 }
 
 // checkSize says that an item to be put is not too large.
@@ -136,11 +164,11 @@ func checkSize(it item.Item) error {
 	if it.Size() > item.BytesMax {
 		return validation("Item size has exceeded the maximum allowed size")
 	}
-	return checkCount(it)
+	return checkCount(it.Count())
 }
 
-func checkCount(it item.Item) error {
-	if n := it.Count(); n > item.ValuesMax {
+func checkCount(n int) error {
+	if n > item.ValuesMax {
 		return validation("The item has %d values, in lists and maps too; rheo takes up to %d.", n, item.ValuesMax)
 	}
 	return nil
@@ -156,12 +184,13 @@ func (s *Service) writeItem(ctx context.Context, w *itemWrite) (out written, err
 	defer a.sent(ctx)
 	err = s.decide(ctx, []string{latch}, func(st *state) (txn, error) {
 		a.release() // what was taken when it was decided before
-		out, err = s.evaluate(st, w)
+		out, err = s.evaluate(st, w, a)
 		if errors.Is(err, errCondition) && w.show {
 			out.shown = out.old
 		} else if err == nil {
 			out.shown = w.shows(&out)
 		}
+		out.forget()
 		switch {
 		case !a.take(out.shown): // better now than when it is written
 			return nil, errNoRoom()

@@ -28,10 +28,11 @@ import (
 
 // Bounds of expressions, as DynamoDB has them.
 const (
-	bytesMax     = 4096
-	operatorsMax = 300
-	operandsMax  = 100     // of IN
-	paramsMax    = 2 << 20 // bytes of names and values
+	bytesMax            = 4096
+	placeholderBytesMax = 255
+	operatorsMax        = 300
+	operandsMax         = 100     // of IN
+	paramsMax           = 2 << 20 // bytes of names and values
 )
 
 // Params are the placeholders of a request's expressions, and which of them were used.
@@ -58,7 +59,7 @@ func NewParams(names map[string]string, values map[string]dynamodb.AttributeValu
 		size += len(key) + len(name)
 		switch {
 		case !isPlaceholder(key, '#'):
-			return nil, invalid("ExpressionAttributeNames contains invalid key: Syntax error; key: \"%s\"", key)
+			return nil, invalid("ExpressionAttributeNames contains invalid key: Syntax error; key: \"%s\"", item.Clip(key, placeholderBytesMax))
 		case name == "":
 			return nil, invalid("ExpressionAttributeNames contains invalid value: Empty attribute name for key %s", key)
 		case len(name) >= 64<<10:
@@ -67,7 +68,7 @@ func NewParams(names map[string]string, values map[string]dynamodb.AttributeValu
 	}
 	for _, key := range sorted(values) {
 		if !isPlaceholder(key, ':') {
-			return nil, invalid("ExpressionAttributeValues contains invalid key: Syntax error; key: \"%s\"", key)
+			return nil, invalid("ExpressionAttributeValues contains invalid key: Syntax error; key: \"%s\"", item.Clip(key, placeholderBytesMax))
 		}
 		av := values[key]
 		v, err := item.FromAPI(&av)
@@ -85,7 +86,7 @@ func NewParams(names map[string]string, values map[string]dynamodb.AttributeValu
 
 // isPlaceholder: the sign, then letters, digits and underscores.
 func isPlaceholder(key string, sign byte) bool {
-	if len(key) < 2 || key[0] != sign || len(key) > 255 {
+	if len(key) < 2 || key[0] != sign || len(key) > placeholderBytesMax {
 		return false
 	}
 	for i := 1; i < len(key); i++ {
@@ -129,8 +130,13 @@ func (p *Params) value(placeholder string) (item.Value, error) {
 	return v, nil
 }
 
+// messageBytesMax is how long a message may be that shows something of the request.
+const messageBytesMax = 4096
+
 func invalid(format string, args ...any) *api.Error {
-	return api.Errorf("ValidationException", format, args...)
+	e := api.Errorf("ValidationException", format, args...)
+	e.Message = item.Clip(e.Message, messageBytesMax)
+	return e
 }
 
 // inExpression says in which of a request's expressions a mistake is.

@@ -102,8 +102,8 @@ func TestAttributeUpdates(t *testing.T) {
 		u, err := AttributeUpdates(in)
 		got := ""
 		if err == nil {
-			it, applyErr := u.Apply(itemOf(t, before))
-			got, err = show(it), applyErr
+			it, applyErr := u.Apply(itemOf(t, before), nil)
+			got, err = show(it.Item), applyErr
 		}
 		if err != nil {
 			got = err.Error()

@@ -56,7 +56,7 @@ func TestUpdates(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		got, err := u.Apply(it)
+		got, err := u.Apply(it, nil)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
@@ -69,8 +69,8 @@ func TestUpdates(t *testing.T) {
 				delete(expected, name)
 			}
 		}
-		if show(got) != show(expected) {
-			t.Errorf("%s:\n\t%s, want\n\t%s", text, show(got), show(expected))
+		if show(got.Item) != show(expected) {
+			t.Errorf("%s:\n\t%s, want\n\t%s", text, show(got.Item), show(expected))
 		}
 		if show(it) != show(itemOf(t, before)) {
 			t.Errorf("%s changed the item it was applied to", text)
@@ -130,7 +130,7 @@ func TestUpdateMistakes(t *testing.T) {
 		p := params(t, nil, vals)
 		u, err := p.Update(text)
 		if err == nil {
-			_, err = u.Apply(itemOf(t, before))
+			_, err = u.Apply(itemOf(t, before), nil)
 		}
 		if err == nil || err.Error() != "ValidationException: "+want {
 			t.Errorf("%s:\n\t%v, want\n\t%s", text, err, want)
@@ -248,12 +248,12 @@ func FuzzExpressions(f *testing.F) {
 			c.Match(nil)
 		}
 		if u, err := p.Update(text); err == nil {
-			if out, err := u.Apply(it); err == nil {
+			if out, err := u.Apply(it, nil); err == nil {
 				if _, err := item.Decode(string(out.Append(nil))); err != nil {
 					t.Fatalf("the outcome cannot be stored: %v", err)
 				}
 			}
-			u.Apply(nil)
+			u.Apply(nil, nil)
 		}
 		if pr, err := p.Projection(text); err == nil {
 			pr.Of(it)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"unsafe"
 )
 
 // Append appends an item in its stored form.
@@ -196,7 +197,7 @@ func (r *reader) value(t Type, depth int) Value {
 		}
 	case L:
 		n := r.count()
-		v.List = make([]Value, 0, min(n, 1024))
+		v.List = make([]Value, 0, min(n, ValuesMax))
 		for range n {
 			if r.failed {
 				break
@@ -211,16 +212,74 @@ func (r *reader) value(t Type, depth int) Value {
 	return v
 }
 
-// skip passes over a value.
-func (r *reader) skip(t Type, depth int) {
+// What decoded values take, beside the text that they alias: a map's entry is a
+// slot of a table that is half full, and a value by itself.
+const (
+	ValueBytes   = int(unsafe.Sizeof(Value{})) // of a list's element
+	EntryBytes   = 208
+	ElementBytes = 24 // of a set, at most
+
+	mapBytes    = 256
+	textBytes   = 16
+	numberBytes = 24
+)
+
+// DecodedBytes is about how much memory [Decode] takes. It takes none itself.
+func DecodedBytes(stored string) (int64, error) {
+	r := reader{rest: stored}
+	n := r.weighItem(0)
+	if r.failed || r.rest != "" {
+		return 0, ErrDamaged
+	}
+	return n, nil
+}
+
+func (r *reader) weighItem(depth int) int64 {
+	n := int64(mapBytes)
+	for range r.count() {
+		r.text()
+		n += EntryBytes + r.skip(Type(r.byte()), depth)
+		if r.failed {
+			break
+		}
+	}
+	return n
+}
+
+// skip passes over a value, and returns what it would take beside itself.
+func (r *reader) skip(t Type, depth int) (n int64) {
+	if depth > DepthMax {
+		r.fail()
+		return 0
+	}
 	switch t {
 	case S, B:
 		r.text()
+	case N:
+		r.number()
+	case BOOL:
+		r.byte()
+	case NULL:
 	case SS, BS:
 		for range r.count() {
 			r.text()
+			n += textBytes
 		}
+	case NS:
+		for range r.count() {
+			r.number()
+			n += numberBytes
+		}
+	case L:
+		for range r.count() {
+			if n += int64(ValueBytes) + r.skip(Type(r.byte()), depth+1); r.failed {
+				break
+			}
+		}
+	case M:
+		return r.weighItem(depth + 1)
 	default:
-		r.value(t, depth)
+		r.fail()
 	}
+	return n
 }

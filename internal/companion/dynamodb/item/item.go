@@ -236,18 +236,39 @@ func (v Value) Size() int {
 func (it Item) Count() int {
 	n := 0
 	for _, v := range it {
-		n += v.count()
+		n += v.Count()
 	}
 	return n
 }
 
-func (v Value) count() int {
+// Count is how many values a value is; see [Item.Count].
+func (v Value) Count() int {
 	n := 1
 	for _, e := range v.List {
-		n += e.count()
+		n += e.Count()
 	}
 	for _, e := range v.Map {
-		n += e.count()
+		n += e.Count()
+	}
+	return n
+}
+
+// Elements is how many elements the sets of an item have.
+func (it Item) Elements() int {
+	n := 0
+	for _, v := range it {
+		n += v.elements()
+	}
+	return n
+}
+
+func (v Value) elements() int {
+	n := len(v.Strs) + len(v.Nums)
+	for _, e := range v.List {
+		n += e.elements()
+	}
+	for _, e := range v.Map {
+		n += e.elements()
 	}
 	return n
 }
@@ -333,9 +354,13 @@ func (v Value) Echo() string {
 		}
 		text = "{" + strings.Join(list, ", ") + "}"
 	}
-	const most = 1000
-	if len(text) > most {
-		text = text[:most] + "..."
+	return "{" + cmp.Or(v.Type.String(), "null") + ":" + Clip(text, 1000) + "}"
+}
+
+// Clip is the first bytes of what a message shows of a request, which may be long.
+func Clip(text string, bytes int) string {
+	if len(text) <= bytes {
+		return text
 	}
-	return "{" + cmp.Or(v.Type.String(), "null") + ":" + text + "}"
+	return strings.ToValidUTF8(text[:bytes], "") + "..."
 }

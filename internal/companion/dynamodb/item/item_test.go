@@ -2,8 +2,10 @@ package item
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -236,4 +238,57 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%q: %v", stored, err)
 		}
 	})
+}
+
+// TestDecodedBytes: what an item is said to take is about what it takes.
+func TestDecodedBytes(t *testing.T) {
+	list := func(n int, v Value) Value { return Value{Type: L, List: slices.Repeat([]Value{v}, n)} }
+	m := make(Item)
+	var strs []string
+	var nums []Number
+	for i := range 5000 {
+		m[fmt.Sprint("name", i)] = Value{Type: NULL}
+		strs = append(strs, fmt.Sprintf("%06d", i))
+		n, err := ParseNumber(fmt.Sprint(i + 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		nums = append(nums, n)
+	}
+	for name, it := range map[string]Item{
+		"lease":   {"k": String("a"), "n": {Type: N, Num: nums[6]}, "owner": String("worker")},
+		"text":    {"k": String(strings.Repeat("x", 400_000))},
+		"nulls":   {"l": list(15_000, Value{Type: NULL})},
+		"names":   m,
+		"map":     {"m": {Type: M, Map: m}},
+		"small":   {"l": list(5000, Value{Type: M, Map: Item{"a": String("x")}})},
+		"nested":  {"l": list(100, list(100, String("x")))},
+		"strings": {"s": {Type: SS, Strs: strs}},
+		"numbers": {"s": {Type: NS, Nums: nums}},
+	} {
+		stored := string(it.Append(nil))
+		said, err := DecodedBytes(stored)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const runs = 5
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			if _, err := Decode(stored); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		takes := float64(after.TotalAlloc-before.TotalAlloc) / runs
+		if share := float64(said) / takes; share < 0.8 || share > 3 {
+			t.Errorf("%s: %d bytes are said, %.0f taken", name, said, takes)
+		}
+		if _, err := DecodedBytes(stored[:len(stored)-1]); err == nil {
+			t.Errorf("%s: cut, and no error", name)
+		}
+		if n := testing.AllocsPerRun(5, func() { DecodedBytes(stored) }); n > 0 {
+			t.Errorf("%s: %v allocations to know it", name, n)
+		}
+	}
 }
