@@ -26,8 +26,9 @@ type outage struct{ from, to time.Time }
 
 // A report is what a function did with the stream.
 type report struct {
-	invocations, handled, repeated int
-	faults                         []string
+	invocations, handled int
+	again                []int // records handled again, after each outage
+	faults               []string
 }
 
 const faultsMost = 20
@@ -43,7 +44,7 @@ func (r *report) fault(format string, args ...any) {
 // only over an outage, by no more than most records of all keys together for each; and
 // nothing is left out.
 func check(shards []contents.Shard, invocations []invocation, outages []outage, most int) *report {
-	r := &report{invocations: len(invocations)}
+	r := &report{invocations: len(invocations), again: make([]int, len(outages))}
 	type place struct {
 		key   string
 		index int
@@ -68,7 +69,6 @@ func check(shards []contents.Shard, invocations []invocation, outages []outage, 
 		at    time.Time
 	}
 	newest, highest := map[string]progress{}, map[string]int{}
-	again := make([]int, len(outages))
 	for _, inv := range invocations {
 		for _, rec := range inv.Handled {
 			p, ok := places[rec.Seq]
@@ -92,10 +92,9 @@ func check(shards []contents.Shard, invocations []invocation, outages []outage, 
 				}
 			}
 			if done, ok := highest[p.key]; ok && p.index <= done {
-				r.repeated++
 				for i, o := range slices.Backward(outages) {
 					if !inv.at.Before(o.from) {
-						again[i]++
+						r.again[i]++
 						break
 					}
 				}
@@ -104,7 +103,7 @@ func check(shards []contents.Shard, invocations []invocation, outages []outage, 
 			highest[p.key] = p.index
 		}
 	}
-	for i, n := range again {
+	for i, n := range r.again {
 		if n > most {
 			r.fault("after outage %d, %d records came again, %d were under way at most", i+1, n, most)
 		}

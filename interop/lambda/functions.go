@@ -48,6 +48,9 @@ type function struct {
 	last    *string // sequence number of what was read last
 }
 
+const seenShard = "shardId-000000000000"
+
+// seen is the stream that the function tells by.
 func seen(f *function) string { return "seen-" + f.name }
 
 // functions are made for the Node.js and the Python that are on the path.
@@ -123,7 +126,7 @@ func (h *host) createFunctions(ctx context.Context) ([]*function, error) {
 
 // read takes in what the function told since.
 func (h *host) read(ctx context.Context, f *function) error {
-	in := &kinesis.GetShardIteratorInput{StreamName: aws.String(seen(f)), ShardId: aws.String("shardId-000000000000"),
+	in := &kinesis.GetShardIteratorInput{StreamName: aws.String(seen(f)), ShardId: aws.String(seenShard),
 		ShardIteratorType: kinesistypes.ShardIteratorTypeTrimHorizon}
 	if f.last != nil {
 		in.ShardIteratorType, in.StartingSequenceNumber = kinesistypes.ShardIteratorTypeAfterSequenceNumber, f.last

@@ -79,6 +79,9 @@ func run(ctx context.Context, c config) (err error) {
 	if err := h.reshard(ctx, h.split); err != nil {
 		return err
 	}
+	if err := h.underWay(ctx, functions[1]); err != nil {
+		return err
+	}
 	if err := h.restart(ctx, h.d.Stop); err != nil {
 		return err
 	}
@@ -88,6 +91,9 @@ func run(ctx context.Context, c config) (err error) {
 	}
 	step("all functions are up to date")
 	if err := h.reshard(ctx, h.merge); err != nil {
+		return err
+	}
+	if err := h.underWay(ctx, functions[2]); err != nil {
 		return err
 	}
 	if err := h.restart(ctx, func() error { h.d.Kill(); return nil }); err != nil {
@@ -126,7 +132,7 @@ func (h *host) verdict(ctx context.Context, functions []*function, shards []cont
 			faults = append(faults, fmt.Sprintf("%v: %s", err, strings.Join(r.faults, "\n\t")))
 			continue
 		}
-		step("%s: %d invocations, %d records handled, %d of them again", f.name, r.invocations, r.handled, r.repeated)
+		step("%s: %d invocations, %d records handled, again after the end and the kill: %v", f.name, r.invocations, r.handled, r.again)
 		if err := h.await(ctx, "the last result of "+f.name+" is OK", func() (bool, error) { return h.contented(ctx, f) }); err != nil {
 			faults = append(faults, err.Error())
 		}
@@ -209,6 +215,26 @@ func (h *host) upToDate(ctx context.Context, functions []*function, records int)
 		}
 	}
 	return nil
+}
+
+// underWay waits until the function has just told of an invocation, which it has not
+// answered yet.
+func (h *host) underWay(ctx context.Context, f *function) error {
+	start, err := h.kinesis.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamName: aws.String(seen(f)), ShardId: aws.String(seenShard),
+		ShardIteratorType: types.ShardIteratorTypeLatest})
+	if err != nil {
+		return err
+	}
+	iterator := start.ShardIterator
+	return h.await(ctx, f.name+" is invoked", func() (bool, error) {
+		out, err := h.kinesis.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: iterator})
+		if err != nil {
+			return false, err
+		}
+		iterator = out.NextShardIterator
+		n := len(out.Records)
+		return n > 0 && time.Since(*out.Records[n-1].ApproximateArrivalTimestamp) < 75*time.Millisecond, nil
+	})
 }
 
 // A host starts servers on one directory and one port, one after the other.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
@@ -18,6 +19,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 )
+
+// work is what an invocation takes after it has told: a server that ends in between
+// gives its records again.
+const work = 150 * time.Millisecond
 
 type record struct {
 	Seq  string `json:"seq"`
@@ -57,6 +62,7 @@ func main() {
 		if _, err := client.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: aws.String(os.Getenv("SEEN")), PartitionKey: aws.String("k"), Data: data}); err != nil {
 			return err
 		}
+		time.Sleep(work)
 		if t.Failed != "" {
 			return errors.New("poison")
 		}
