@@ -139,9 +139,13 @@ func (h *host) verdict(ctx context.Context, functions []*function, shards []cont
 		if n, err := h.failures(ctx, f); err != nil || n != 1 {
 			faults = append(faults, fmt.Sprintf("%s has %d failure objects, want 1: %v", f.name, n, err))
 		}
-		lines, lost, err := h.logged(ctx, f)
-		if err != nil {
-			faults = append(faults, fmt.Sprintf("%s: %v", f.name, err))
+		var lines, lost int
+		var missing error
+		if err := h.await(ctx, "the log of "+f.name+" is whole", func() (bool, error) {
+			lines, lost, missing, err = h.logged(ctx, f)
+			return missing == nil, err
+		}); err != nil {
+			faults = append(faults, fmt.Sprintf("%v: %v", err, missing))
 		}
 		step("%s: last result OK, the poison alone in one object, %d lines in its log; %d at the kill are not", f.name, lines, lost)
 	}
@@ -191,7 +195,7 @@ func (h *host) await(ctx context.Context, what string, holds func() (bool, error
 }
 
 // upToDate waits until each function has handled so many records that were put after
-// now, the last of them within two seconds of its arrival: the iterator's age is no
+// now, the last of them within three seconds of its arrival: the iterator's age is no
 // more than that.
 func (h *host) upToDate(ctx context.Context, functions []*function, records int) error {
 	since := time.Now()
@@ -208,7 +212,7 @@ func (h *host) upToDate(ctx context.Context, functions []*function, records int)
 					}
 				}
 			}
-			return n >= records && age < 2*time.Second, nil
+			return n >= records && age < 3*time.Second, nil
 		})
 		if err != nil {
 			return err
