@@ -97,6 +97,8 @@ var clients = []client{
 
 	{name: "s3", install: installS3, command: s3, runs: []mode{plain, tls, {name: "killed during uploads", args: []string{"kill"}}, {name: "a page in a browser", args: []string{"browser"}}}},
 
+	{name: "lambda", runs: []mode{{name: "three mappings, a poison, a split and a merge, ended once and killed once"}}, install: installLambda, command: lambda},
+
 	{name: "kcl3", install: buildKCL("kcl3", kcl3), command: kcl("kcl3", kcl3), runs: []mode{
 		{name: "fan-out, a follower is killed, quick", args: []string{"fanout", "-victim", "follower", "-quick"}},
 		{name: "fan-out, the leader is killed, quick", nightly: true, args: []string{"fanout", "-victim", "leader", "-quick"}},
@@ -159,6 +161,28 @@ func s3(h *house, m mode, _ *daemon.Daemon) ([]string, error) {
 		return []string{program, "-" + m.args[0], h.binary, "-chromium", chromium()}, nil
 	}
 	return []string{program, "-python", h.cache("boto3", "bin", "python"), "-aws", h.cache("awscli", "bin", "aws")}, nil
+}
+
+// installLambda builds the program and the function in Go, and installs the SDKs that go into the packages of the others.
+func installLambda(ctx context.Context, h *house) error {
+	for _, install := range []func(context.Context, *house) error{installNode, installPython("boto3"), buildGo("lambda")} {
+		if err := install(ctx, h); err != nil {
+			return err
+		}
+	}
+	return h.goBuild(ctx, "lambda/bootstrap", "interop-lambda-bootstrap")
+}
+
+func lambda(h *house, _ mode, _ *daemon.Daemon) ([]string, error) {
+	if h.binary == "" {
+		return nil, errors.New("it runs servers of its own, and there is no binary")
+	}
+	boto, err := filepath.Glob(h.cache("boto3", "lib", "python3*", "site-packages"))
+	if err != nil || len(boto) != 1 {
+		return nil, fmt.Errorf("the SDK for Python is in %q, want one folder (%v)", boto, err)
+	}
+	return []string{h.cache("bin", "interop-lambda"), "-rheo", h.binary, "-bootstrap", h.cache("bin", "interop-lambda-bootstrap"),
+		"-boto", boto[0], "-modules", h.interop("js", "node_modules")}, nil
 }
 
 func (c client) folder() string {

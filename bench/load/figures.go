@@ -15,7 +15,7 @@ type figure struct {
 	name, unit string
 	// lower: smaller values are better, so the ratio is limit/value.
 	lower bool
-	// goal is the ratio to reach.
+	// goal is the ratio to reach; 0: none is set.
 	goal float64
 	// against says what the limit column is, where it is not the limit server.
 	against string
@@ -40,6 +40,8 @@ const (
 	memoryBudget   = 1024 // MiB, rheo's default
 	goalWritten    = 2.3
 	goalKCLMore    = 100.0 // ms
+	goalInvokeGo   = 2000.0
+	goalInvokeNode = 1000.0
 )
 
 var (
@@ -54,6 +56,9 @@ var (
 	figureFanOutP50   = &figure{name: "fan-out delivery p50, 10 MB/s over 10 shards", unit: "ms", lower: true, goal: 0.5, against: "the puts' own ack p50"}
 	figureFanOutP99   = &figure{name: "fan-out delivery p99, 10 MB/s over 10 shards", unit: "ms", lower: true, goal: 1, against: "the goal"}
 	figureAgent       = &figure{name: "agent, lines of 500 B into 64 shards", unit: "MB/s", goal: 0.7, against: "a loop of the Go SDK that puts the same lines from memory"}
+	figureInvokeGo    = &figure{name: "Invoke 1 KB, Go function, 16 connections", unit: "invocations/s", goal: 1, against: "the goal"}
+	figureInvokeNode  = &figure{name: "Invoke 1 KB, Node function, 16 connections", unit: "invocations/s", goal: 1, against: "the goal"}
+	figureMapping     = &figure{name: "mapping through a Go function, backlog of 1,000,000 x 100 B", unit: "records/s"}
 	figureKCL         = &figure{name: "KCL 3 end-to-end delay p99, fan-out, 5,000 records/s", unit: "ms", lower: true, goal: 1, against: "a bare SubscribeToShard's p99 + 100 ms"}
 	figureStartEmpty  = &figure{name: "start, empty directory", unit: "s", lower: true, goal: 1, against: "the goal"}
 	figureStartKilled = &figure{name: "start after kill, 1 GiB of journal", unit: "s", lower: true, goal: 1, against: "the goal"}
@@ -67,7 +72,7 @@ var (
 var figures = []*figure{
 	figurePut4, figurePut1000, figurePutSmall, figurePutOne, figurePutOneP99, figurePutOneP50, figureGetTail, figureGetCold,
 	figureFanOutP50, figureFanOutP99, figureKCL, figureLeases1, figureLeases64, figureStartEmpty, figureStartKilled, figureRSSIdle, figureRSSLoaded, figureWritten,
-	figureAgent,
+	figureAgent, figureInvokeGo, figureInvokeNode, figureMapping,
 }
 
 // results holds the values of the rounds by figure and server.
@@ -128,7 +133,9 @@ func (r results) print(w io.Writer, raw, notes []string) {
 		if f.timesPeer > 0 {
 			goal += fmt.Sprintf(", >= %.0f x kinesalite", f.timesPeer)
 		}
-		if len(r[f.name][rheo]) > 0 && !r.met(f) {
+		if f.goal == 0 {
+			goal = "none"
+		} else if len(r[f.name][rheo]) > 0 && !r.met(f) {
 			goal += " MISSED"
 		}
 		if f.against != "" {

@@ -24,7 +24,7 @@ import (
 // bench is the configuration of a run and what it has found.
 type bench struct {
 	limitBinary, rheoBinary, peersDir string
-	sdkLoopBinary                     string
+	sdkLoopBinary, counterBinary      string
 	kclDir                            string
 	keysFile                          string
 	workDir                           string
@@ -48,6 +48,7 @@ func main() {
 	flag.StringVar(&b.limitBinary, "limit", "out/bin.tmp/limit", "binary of the limit server")
 	flag.StringVar(&b.rheoBinary, "rheo", "out/bin.tmp/rheo", "binary of rheo")
 	flag.StringVar(&b.sdkLoopBinary, "sdkloop", "out/bin.tmp/sdkloop", "binary of the loop that the agent is compared with")
+	flag.StringVar(&b.counterBinary, "counter", "out/bin.tmp/counter", "the function in Go")
 	flag.StringVar(&b.peersDir, "peers", "peers", "folder where npm ci was run")
 	flag.StringVar(&b.kclDir, "kcl", "out/kcl.tmp", "folder of the built consumer of the Kinesis Client Library")
 	flag.DurationVar(&b.least, "least", 30*time.Second, "measure each row for at least this long")

@@ -41,6 +41,9 @@ func allRows() []row {
 		{figureKCL.name, map[kind]runFunc{rheo: kclDelay}},
 		{figureStartKilled.name, map[kind]runFunc{rheo: startKilled}},
 		{figureAgent.name, map[kind]runFunc{rheo: agentRate}},
+		{figureInvokeGo.name, map[kind]runFunc{rheo: invokes{figureInvokeGo, goalInvokeGo, makeGo}.run}},
+		{figureInvokeNode.name, map[kind]runFunc{rheo: invokes{figureInvokeNode, goalInvokeNode, makeNode}.run}},
+		{figureMapping.name, map[kind]runFunc{rheo: mappingRate}},
 	}
 }
 

@@ -72,7 +72,21 @@ func (b *bench) start(k kind, dir string, limitArgs ...string) (*server, error) 
 		return nil, err
 	}
 	port := freePort()
-	cmd := b.command(k, dir, port, limitArgs)
+	return b.launch(k, dir, port, b.command(k, dir, port, limitArgs))
+}
+
+// startFunctions starts rheo with functions as local processes.
+func (b *bench) startFunctions(dir string) (*server, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	port := freePort()
+	cmd := b.command(rheo, dir, port, nil)
+	cmd.Args = append(cmd.Args, "--lambda", "local")
+	return b.launch(rheo, dir, port, cmd)
+}
+
+func (b *bench) launch(k kind, dir string, port int, cmd *exec.Cmd) (*server, error) {
 	s := &server{kind: k, dir: dir, addr: "127.0.0.1:" + strconv.Itoa(port), cmd: cmd, exited: make(chan struct{}),
 		logName: filepath.Join(b.workDir, string(k)+".log")}
 	log, err := os.Create(s.logName)
