@@ -4,10 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
+
+	"github.com/rheostream/rheo/internal/statelog"
 )
 
 var (
-	errNewer   = errors.New("written by a newer rheo")
+	errNewer   = statelog.ErrNewer
 	errDamaged = errors.New("damaged: its bytes are not those that were written")
 )
 
